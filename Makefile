@@ -1,0 +1,36 @@
+# Two commands are all that a fresh machine needs: `make demo` and `make test`.
+
+SHELL := /bin/bash
+# Outside the clone, so that a second clone does not compile RocksDB again.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/tollbook/target
+CARGO ?= cargo
+BIN := $(CARGO_TARGET_DIR)/debug
+
+.PHONY: help setup build demo test lint peers bench clean
+
+help: ## What can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: ## Install what a build needs and this machine lacks
+	@bash .ci/setup
+
+build: setup ## Build all programs
+	$(CARGO) build --locked --workspace --all-targets
+
+demo: setup ## An agent's calls through the gate, their verdicts, and the book verified
+	$(CARGO) build --locked --workspace --bins
+	$(BIN)/tollbook demo
+
+test: setup ## All tests that need no other program
+	$(CARGO) test --locked --workspace --all-targets
+
+lint: setup ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+peers: build ## Real MCP clients and servers through the gate (installs them first)
+	bash .ci/peers/run
+
+bench: build ## Figures, as ratios in one run
+	$(BIN)/decision
+	$(BIN)/loadtest compare
