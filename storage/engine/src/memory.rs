@@ -1,0 +1,508 @@
+//! The twin: the same promises as the real engine and not one more. What was not synced is gone
+//! after [`Disk::crash`], a torn tail stays where one can, and any write can be the last.
+//!
+//! Deterministic: no thread, no clock, no randomness but the seed.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::engine::{Applied, Engine, MetaKey, SegmentFrame, SegmentTail, StateWrite, Wrote};
+use crate::error::EngineError;
+use crate::segments::{Files, Segments};
+
+/// How a machine stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// The process dies; files stay as they were written.
+    Process,
+    /// The power goes. Of what was not synced a part survives that the seed picks: some of the
+    /// log's last writes, some bytes of the newest segment, perhaps not the ones written.
+    Power {
+        /// Picks what survives.
+        seed: u64,
+    },
+}
+
+/// What outlives a [`Memory`]: a simulated disk. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    platter: Arc<Mutex<Platter>>,
+}
+
+#[derive(Debug, Default)]
+struct Platter {
+    /// Writes and syncs since the beginning.
+    steps: u64,
+    /// The step that finds no power.
+    fail_at: Option<u64>,
+    dead: bool,
+    /// Which start of the machine this is; engines of earlier ones are dead.
+    boot: u64,
+    /// Log and meta as a reader sees them.
+    live: Log,
+    /// As they are on disk, before `wal`.
+    flushed: Log,
+    wal: Vec<LogWrite>,
+    /// How many of `wal` are synced.
+    synced: usize,
+    state: State,
+    state_flushed: State,
+    files: BTreeMap<u64, File>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Log {
+    entries: BTreeMap<u64, Bytes>,
+    meta: BTreeMap<MetaKey, Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+enum LogWrite {
+    Append { first: u64, entries: Vec<Bytes> },
+    Meta { key: MetaKey, value: Vec<u8> },
+    Purge { upto: u64, purged: Vec<u8> },
+    Truncate { from: u64 },
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    applied: Option<Applied>,
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    bytes: Vec<u8>,
+    synced: usize,
+}
+
+impl Log {
+    fn write(&mut self, write: &LogWrite) {
+        match write {
+            LogWrite::Append { first, entries } => {
+                self.entries.extend((*first..).zip(entries.iter().cloned()));
+            }
+            LogWrite::Meta { key, value } => {
+                self.meta.insert(*key, value.clone());
+            }
+            LogWrite::Purge { upto, purged } => {
+                self.entries = self.entries.split_off(&upto.saturating_add(1));
+                self.meta.insert(MetaKey::Purged, purged.clone());
+            }
+            LogWrite::Truncate { from } => {
+                self.entries.split_off(from);
+            }
+        }
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.entries.last_key_value().map(|(&index, _)| index)
+    }
+}
+
+impl Platter {
+    /// One write or sync. With no power left it does nothing, and nothing after it does.
+    fn step(&mut self, boot: u64) -> Result<(), EngineError> {
+        self.power(boot)?;
+        self.steps += 1;
+        if self.fail_at.is_some_and(|step| self.steps >= step) {
+            self.dead = true;
+        }
+        self.power(boot)
+    }
+
+    fn power(&self, boot: u64) -> Result<(), EngineError> {
+        if self.dead || self.boot != boot {
+            Err(EngineError::PowerLost)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write(&mut self, write: LogWrite) {
+        self.live.write(&write);
+        self.wal.push(write);
+    }
+
+    /// All that was written to the log so far is on disk.
+    fn settle_log(&mut self) {
+        self.flushed = self.live.clone();
+        self.wal.clear();
+        self.synced = 0;
+    }
+
+    fn crash(&mut self, crash: Crash) {
+        let mut picks = match crash {
+            Crash::Process => None,
+            Crash::Power { seed } => Some(Picks(seed)),
+        };
+        let unsynced = self.wal.len() - self.synced;
+        let kept = self.synced + picks.as_mut().map_or(0, |picks| picks.below(unsynced + 1));
+        for write in self.wal.drain(..).take(kept) {
+            self.flushed.write(&write);
+        }
+        self.live = self.flushed.clone();
+        self.synced = 0;
+        self.state = self.state_flushed.clone();
+        for file in self.files.values_mut() {
+            if let Some(picks) = picks.as_mut() {
+                file.lose(picks);
+            }
+        }
+        self.boot += 1;
+        self.dead = false;
+        self.fail_at = None;
+    }
+}
+
+impl File {
+    fn lose(&mut self, picks: &mut Picks) {
+        let unsynced = self.bytes.len() - self.synced;
+        let kept = picks.below(unsynced + 1);
+        self.bytes.truncate(self.synced + kept);
+        // The length may reach the disk before the bytes do.
+        if kept > 0 && picks.below(2) == 0 {
+            let zeros = picks.below(kept + 1);
+            let from = self.bytes.len() - zeros;
+            self.bytes.iter_mut().skip(from).for_each(|byte| *byte = 0);
+        }
+        self.synced = self.bytes.len();
+    }
+}
+
+/// A small generator: what a seed survives must be the same on every run.
+#[derive(Debug)]
+struct Picks(u64);
+
+impl Picks {
+    fn below(&mut self, bound: usize) -> usize {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
+        usize::try_from(mixed % bound).unwrap_or(0)
+    }
+}
+
+impl Disk {
+    /// A new, empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The power goes at the `step`-th write or sync from now on, which is not done.
+    pub fn fail_at(&self, step: u64) {
+        let mut platter = self.lock();
+        platter.fail_at = Some(platter.steps.saturating_add(step));
+    }
+
+    /// How many writes and syncs there were so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.lock().steps
+    }
+
+    /// Whether a write found no power.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
+    /// Stops the machine and turns it on again: engines on this disk are dead from now on, and a
+    /// new one finds what survived.
+    pub fn crash(&self, crash: Crash) {
+        self.lock().crash(crash);
+    }
+
+    /// The segments as they are now, by the index of their first record.
+    #[must_use]
+    pub fn segments(&self) -> BTreeMap<u64, Vec<u8>> {
+        self.lock()
+            .files
+            .iter()
+            .map(|(&name, file)| (name, file.bytes.clone()))
+            .collect()
+    }
+
+    /// Changes the segments behind the engine's back, and durably.
+    pub fn edit_segments(&self, edit: impl FnOnce(&mut BTreeMap<u64, Vec<u8>>)) {
+        let mut segments = self.segments();
+        edit(&mut segments);
+        let file = |(name, bytes): (u64, Vec<u8>)| {
+            let synced = bytes.len();
+            (name, File { bytes, synced })
+        };
+        self.lock().files = segments.into_iter().map(file).collect();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Platter> {
+        self.platter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The twin of the real engine, on a [`Disk`].
+#[derive(Debug)]
+pub struct Memory {
+    disk: Disk,
+    boot: u64,
+    segments: Mutex<Segments<DiskFiles>>,
+}
+
+impl Memory {
+    /// Opens what the disk holds.
+    pub fn open(disk: &Disk) -> Result<Self, EngineError> {
+        let boot = disk.lock().boot;
+        let segments = Segments::open(DiskFiles {
+            disk: disk.clone(),
+            boot,
+        })?;
+        Ok(Self {
+            disk: disk.clone(),
+            boot,
+            segments: Mutex::new(segments),
+        })
+    }
+
+    fn read(&self) -> Result<MutexGuard<'_, Platter>, EngineError> {
+        let platter = self.disk.lock();
+        platter.power(self.boot)?;
+        Ok(platter)
+    }
+
+    fn step(&self) -> Result<MutexGuard<'_, Platter>, EngineError> {
+        let mut platter = self.disk.lock();
+        platter.step(self.boot)?;
+        Ok(platter)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Segments<DiskFiles>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine for Memory {
+    fn append_log(&self, first: u64, entries: &[Bytes]) -> Result<(), EngineError> {
+        let mut platter = self.step()?;
+        if let Some(last) = platter.live.last()
+            && first != last + 1
+        {
+            return Err(EngineError::LogGap { last, found: first });
+        }
+        platter.write(LogWrite::Append {
+            first,
+            entries: entries.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn read_log(
+        &self,
+        range: Range<u64>,
+        bytes_limit: usize,
+    ) -> Result<Vec<(u64, Bytes)>, EngineError> {
+        let platter = self.read()?;
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        if range.start < range.end {
+            for (&index, entry) in platter.live.entries.range(range) {
+                if bytes >= bytes_limit && !found.is_empty() {
+                    break;
+                }
+                bytes += entry.len();
+                found.push((index, entry.clone()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn log_range(&self) -> Option<(u64, u64)> {
+        let platter = self.disk.lock();
+        let (&first, _) = platter.live.entries.first_key_value()?;
+        Some((first, platter.live.last()?))
+    }
+
+    fn truncate_log(&self, from: u64) -> Result<(), EngineError> {
+        self.step()?.write(LogWrite::Truncate { from });
+        Ok(())
+    }
+
+    fn purge_log(&self, upto: u64, purged: &[u8]) -> Result<(), EngineError> {
+        self.step()?.write(LogWrite::Purge {
+            upto,
+            purged: purged.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn put_meta(&self, key: MetaKey, value: &[u8]) -> Result<(), EngineError> {
+        self.step()?.write(LogWrite::Meta {
+            key,
+            value: value.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.read()?.live.meta.get(&key).cloned())
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        let mut platter = self.step()?;
+        platter.synced = platter.wal.len();
+        Ok(())
+    }
+
+    fn apply(&self, index: u64, mark: &[u8], writes: &[StateWrite]) -> Result<(), EngineError> {
+        let mut platter = self.step()?;
+        for (key, value) in writes {
+            match value {
+                Some(value) => platter.state.rows.insert(key.clone(), value.clone()),
+                None => platter.state.rows.remove(key),
+            };
+        }
+        platter.state.applied = Some(Applied {
+            index,
+            mark: mark.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn replace_state(
+        &self,
+        index: u64,
+        mark: &[u8],
+        rows: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<(), EngineError> {
+        let mut platter = self.step()?;
+        platter.state.rows = rows.iter().cloned().collect();
+        platter.state.applied = Some(Applied {
+            index,
+            mark: mark.to_vec(),
+        });
+        platter.state_flushed = platter.state.clone();
+        Ok(())
+    }
+
+    fn applied(&self) -> Result<Option<Applied>, EngineError> {
+        Ok(self.read()?.state.applied.clone())
+    }
+
+    fn each_row(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), EngineError> {
+        let rows = self.read()?.state.rows.clone();
+        rows.iter().for_each(|(key, value)| show(key, value));
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<Option<u64>, EngineError> {
+        self.book().sync()?;
+        let mut platter = self.step()?;
+        // One table file of each family, log included, becomes durable at once.
+        platter.state_flushed = platter.state.clone();
+        platter.settle_log();
+        Ok(platter.state.applied.as_ref().map(|applied| applied.index))
+    }
+
+    fn append_frame(&self, frame: SegmentFrame<'_>) -> Result<Wrote, EngineError> {
+        drop(self.read()?);
+        self.book().append(frame)
+    }
+
+    fn sync_segments(&self) -> Result<(), EngineError> {
+        drop(self.read()?);
+        self.book().sync()
+    }
+
+    fn segment_tail(&self) -> Option<SegmentTail> {
+        self.book().tail()
+    }
+
+    fn read_segment(
+        &self,
+        segment: u64,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, EngineError> {
+        self.book().read(segment, offset, length)
+    }
+}
+
+#[derive(Debug)]
+struct DiskFiles {
+    disk: Disk,
+    boot: u64,
+}
+
+impl DiskFiles {
+    fn change(&self, segment: u64, change: impl FnOnce(&mut File)) -> Result<(), EngineError> {
+        let mut platter = self.disk.lock();
+        platter.step(self.boot)?;
+        change(platter.files.entry(segment).or_default());
+        Ok(())
+    }
+}
+
+impl Files for DiskFiles {
+    fn list(&self) -> Result<BTreeMap<u64, u64>, EngineError> {
+        let platter = self.disk.lock();
+        Ok(platter
+            .files
+            .iter()
+            .map(|(&name, file)| (name, file.bytes.len() as u64))
+            .collect())
+    }
+
+    fn read_at(&self, segment: u64, offset: u64, length: usize) -> Result<Vec<u8>, EngineError> {
+        let platter = self.disk.lock();
+        platter.power(self.boot)?;
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = platter
+            .files
+            .get(&segment)
+            .map_or(&[][..], |file| &file.bytes);
+        let rest = bytes.get(offset..).unwrap_or_default();
+        Ok(rest.get(..length).unwrap_or(rest).to_vec())
+    }
+
+    fn create(&mut self, segment: u64) -> Result<(), EngineError> {
+        self.change(segment, |_| {})
+    }
+
+    fn append(&mut self, segment: u64, offset: u64, bytes: &[u8]) -> Result<(), EngineError> {
+        let mut platter = self.disk.lock();
+        let powered = platter.power(self.boot).is_ok();
+        let step = platter.step(self.boot);
+        let file = platter.files.entry(segment).or_default();
+        if step.is_ok() {
+            assert_eq!(
+                file.bytes.len() as u64,
+                offset,
+                "a segment grows at its end"
+            );
+            file.bytes.extend_from_slice(bytes);
+        } else if powered {
+            // The write that found no power may have reached the disk in part.
+            file.bytes
+                .extend_from_slice(bytes.get(..bytes.len() / 2).unwrap_or_default());
+        }
+        step
+    }
+
+    fn cut(&mut self, segment: u64, length: u64) -> Result<(), EngineError> {
+        self.change(segment, |file| {
+            file.bytes
+                .truncate(usize::try_from(length).unwrap_or(usize::MAX));
+            file.synced = file.bytes.len();
+        })
+    }
+
+    fn sync(&mut self, segment: u64) -> Result<(), EngineError> {
+        self.change(segment, |file| file.synced = file.bytes.len())
+    }
+}
