@@ -1,0 +1,423 @@
+//! The handle, and the life of a node from start to orderly stop.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+
+use openraft::errors::{InitializeError, RaftError};
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use tollbook_state::command::Command;
+use tollbook_state::{Sealed, State};
+use tollbook_storage::Engine;
+
+use crate::batch::{Committing, Proposer, Queue};
+use crate::error::StartError;
+use crate::fatal::{Failure, Fatal};
+use crate::flusher;
+use crate::keeper::{self, Keeper, Wanted};
+use crate::log_store::LogStore;
+use crate::network::NoPeers;
+use crate::options::Options;
+use crate::recovery;
+use crate::state_machine::{Outlets, SharedState, StateMachine};
+use crate::stats::{Counters, Stats};
+use crate::types::{Metrics, Node, NodeId};
+use crate::waiters::Waiters;
+use crate::workers::{self, Workers};
+
+/// How far this node has applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Index of the newest applied entry.
+    pub index: u64,
+    /// Counts entries that changed a grant, policy, server or the membership.
+    pub changes: u64,
+}
+
+/// A node's place in the cluster, as it sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The newest term.
+    pub term: u64,
+    /// Who leads, if it is known.
+    pub leader: Option<NodeId>,
+    /// Whether this node does.
+    pub leads: bool,
+    /// Index of the last entry of the log.
+    pub last_log: Option<u64>,
+    /// Index of the newest applied entry.
+    pub applied: Option<u64>,
+    /// Members and whether they vote.
+    pub members: BTreeMap<NodeId, bool>,
+}
+
+/// A node of the cluster. Clones are the same node; it runs until [`Cluster::shutdown`], whether
+/// handles are dropped or not.
+#[derive(Clone)]
+pub struct Cluster {
+    queue: Queue,
+    state: SharedState,
+    progress: watch::Receiver<Progress>,
+    sealed: watch::Receiver<Option<Sealed>>,
+    counters: Arc<Counters>,
+    metrics: Metrics,
+    stop: CancellationToken,
+    ended: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("progress", &*self.progress.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Starts a node on threads of its own and returns when it has replayed its log: a lone voter
+    /// leads by then. The engine is released when the node has shut down, or did not start.
+    pub async fn start<E: Engine>(options: Options, engine: E) -> Result<Self, StartError> {
+        let (started, start) = oneshot::channel();
+        let (ended_sender, ended) = watch::channel(false);
+        let raft = move || {
+            // The core, batching and apply share one thread: less waking up on few cores.
+            let runtime = match Builder::new_current_thread().enable_time().build() {
+                Ok(runtime) => runtime,
+                Err(source) => return drop(started.send(Err(StartError::Thread { source }))),
+            };
+            let mut workers = Workers::on_threads();
+            let refused = runtime.block_on(async {
+                match launch(options, engine, &mut workers, ended).await {
+                    Ok((cluster, node)) => {
+                        drop(started.send(Ok(cluster)));
+                        node.run().await;
+                        None
+                    }
+                    Err(error) => Some((started, error)),
+                }
+            });
+            // Tasks hold the engine until their runtime is gone, and threads until they end.
+            drop(runtime);
+            workers.join();
+            if let Some((started, error)) = refused {
+                drop(started.send(Err(error)));
+            }
+            ended_sender.send_replace(true);
+        };
+        workers::spawn("raft", raft)?;
+        let ended = || StartError::Consensus {
+            source: "the consensus thread ended".into(),
+        };
+        start.await.map_err(|_| ended())?
+    }
+
+    /// Starts a node on the caller's runtime, which must be a single thread: for simulations.
+    /// Drive the returned future; it ends after [`Cluster::shutdown`].
+    pub async fn start_here<E: Engine>(
+        options: Options,
+        engine: E,
+    ) -> Result<(Self, impl Future<Output = ()> + Send), StartError> {
+        let (ended_sender, ended) = watch::channel(false);
+        let mut workers = Workers::as_tasks();
+        let (cluster, node) = launch(options, engine, &mut workers, ended).await?;
+        let run = async move {
+            node.run().await;
+            ended_sender.send_replace(true);
+        };
+        Ok((cluster, run))
+    }
+
+    /// Commits a command: the result comes when its entry is on a quorum's disks and applied here.
+    /// Refusals are errors of the future; see [`crate::CommitError`] for which of them are certain.
+    pub fn commit(&self, command: &Command) -> Committing {
+        self.queue.commit(command)
+    }
+
+    /// Looks at the state. Apply waits meanwhile: copy what you need and return.
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look_at(&self.state, look)
+    }
+
+    /// How far this node has applied, and when that changes.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// The newest seal that may be signed: committed, applied, covered by a sync of this node's
+    /// own log, its segments on disk. A replay after a crash may offer older ones again.
+    #[must_use]
+    pub fn sealed(&self) -> watch::Receiver<Option<Sealed>> {
+        self.sealed.clone()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// This node's place in the cluster.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let metrics = self.metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters: Vec<NodeId> = membership.voter_ids().collect();
+        Status {
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            leads: metrics.state.is_leader(),
+            last_log: metrics.last_log_index,
+            applied: metrics.last_applied.map(|log_id| log_id.index),
+            members: membership
+                .nodes()
+                .map(|(id, _)| (*id, voters.contains(id)))
+                .collect(),
+        }
+    }
+
+    /// Stops the node: refuses new commands, finishes those it has, flushes state and book, and
+    /// releases the engine. Returns when that is done. Safe to call twice.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        // An error means that the thread is gone, which is what is waited for.
+        drop(self.ended.clone().wait_for(|ended| *ended).await);
+    }
+
+    /// Resolves when the node has ended, orderly or not.
+    pub async fn ended(&self) {
+        drop(self.ended.clone().wait_for(|ended| *ended).await);
+    }
+}
+
+/// A running node.
+struct Running<E: Engine> {
+    raft: Node<E>,
+    tasks: TaskTracker,
+    proposer: Proposer<E>,
+    fatal: Fatal,
+}
+
+impl<E: Engine> Running<E> {
+    /// Until shutdown is asked for, or openraft gives up.
+    async fn run(self) {
+        let Self {
+            raft,
+            tasks,
+            proposer,
+            fatal,
+        } = self;
+        let metrics = raft.wait(None);
+        let failed = metrics.metrics(|m| m.running_state.is_err(), "a failure");
+        tokio::select! {
+            // Ends when it is asked to and all that was queued is answered.
+            () = proposer.run() => {}
+            // All who wait are let go by the drop of the proposer.
+            _ = failed => drop(fatal.fail(Failure::Core)),
+        }
+        if let Err(error) = raft.shutdown().await {
+            tracing::error!(%error, "the consensus core did not end in order");
+        }
+        // The last handle. The log store and the state machine went with the core; the flusher
+        // and the keeper follow, and the keeper flushes.
+        drop(raft);
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+/// What all parts of a node share.
+struct Shared<E> {
+    engine: Arc<E>,
+    fatal: Fatal,
+    counters: Arc<Counters>,
+    waiters: Waiters,
+}
+
+/// What the parts tell the outside.
+struct Feeds {
+    progress: watch::Receiver<Progress>,
+    sealed: watch::Receiver<Option<Sealed>>,
+    flushed: watch::Receiver<u64>,
+}
+
+async fn launch<E: Engine>(
+    options: Options,
+    engine: E,
+    workers: &mut Workers,
+    ended: watch::Receiver<bool>,
+) -> Result<(Cluster, Running<E>), StartError> {
+    let shared = Shared {
+        engine: Arc::new(engine),
+        fatal: Fatal::new(Arc::clone(&options.on_failure)),
+        counters: Arc::default(),
+        waiters: Waiters::new(options.node, options.boot),
+    };
+    let started = start_parts(&options, &shared, workers).await;
+    let (raft, state, feeds) = match started {
+        Ok(started) => started,
+        // What made it fail says more than that it failed; and who is refused writes no more.
+        Err(error) => return Err(shared.fatal.refuse().map_or(error, StartError::Failure)),
+    };
+    shared.fatal.serve().map_err(StartError::Failure)?;
+
+    let tasks = workers.tasks();
+    tasks.spawn(keeper::purge(
+        raft.clone(),
+        feeds.flushed,
+        options.replay.keep,
+    ));
+    let stop = CancellationToken::new();
+    let (queue, queued) = Queue::new(Arc::clone(&shared.counters));
+    let proposer = Proposer {
+        raft: raft.clone(),
+        queued,
+        waiters: shared.waiters,
+        clock: Arc::clone(&options.clock),
+        counters: Arc::clone(&shared.counters),
+        stop: stop.clone(),
+    };
+    let cluster = Cluster {
+        queue,
+        state,
+        progress: feeds.progress,
+        sealed: feeds.sealed,
+        counters: shared.counters,
+        metrics: raft.metrics(),
+        stop,
+        ended,
+    };
+    Ok((
+        cluster,
+        Running {
+            raft,
+            tasks,
+            proposer,
+            fatal: shared.fatal,
+        },
+    ))
+}
+
+async fn start_parts<E: Engine>(
+    options: &Options,
+    shared: &Shared<E>,
+    workers: &mut Workers,
+) -> Result<(Node<E>, SharedState, Feeds), StartError> {
+    let Shared {
+        engine,
+        fatal,
+        counters,
+        waiters,
+    } = shared;
+    let (progress_sender, progress) = watch::channel(Progress::default());
+    let (wanted_sender, wanted) = watch::channel(Wanted::default());
+    let (sealed_sender, sealed) = watch::channel(None);
+    let (flushed_sender, flushed) = watch::channel(0);
+    let outlets = Outlets {
+        waiters: waiters.clone(),
+        progress: progress_sender,
+        wanted: wanted_sender,
+        on_frames: options.on_frames.clone(),
+        replay: options.replay,
+        counters: Arc::clone(counters),
+        fatal: fatal.clone(),
+    };
+    let machine = StateMachine::open(Arc::clone(engine), outlets)?;
+    let state = machine.state();
+    look_at(&state, |state| recovery::check_loaded(&**engine, state))?;
+
+    let (requests, queued) = flusher::channel();
+    let (fatal, counters) = (fatal.clone(), Arc::clone(counters));
+    let flusher = flusher::run(
+        Arc::clone(engine),
+        queued,
+        fatal.clone(),
+        Arc::clone(&counters),
+    );
+    workers.run("raft-sync", &fatal, flusher)?;
+    let log = LogStore::new(Arc::clone(engine), requests, fatal.clone());
+    let keeper = Keeper {
+        engine: Arc::clone(engine),
+        wanted,
+        sealed: sealed_sender,
+        flushed: flushed_sender,
+        counters,
+        fatal: fatal.clone(),
+    };
+    workers.run("raft-keep", &fatal, keeper.run())?;
+
+    let raft = start_raft(options, log, machine).await?;
+    look_at(&state, |state| {
+        recovery::check_replayed(&**engine, state, options.max_signed)
+    })?;
+    Ok((
+        raft,
+        state,
+        Feeds {
+            progress,
+            sealed,
+            flushed,
+        },
+    ))
+}
+
+fn look_at<T>(state: &SharedState, look: impl FnOnce(&State) -> T) -> T {
+    look(&state.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Starts openraft and waits until all that the log holds is applied. On the way a new directory
+/// begins its cluster, and a lone voter elects itself at once.
+async fn start_raft<E: Engine>(
+    options: &Options,
+    log: LogStore<E>,
+    machine: StateMachine<E>,
+) -> Result<Node<E>, StartError> {
+    let me = NodeId::from(options.node);
+    let config = Arc::new(options.config().map_err(refused)?);
+    let raft = Node::new(me, config, NoPeers, log, machine)
+        .await
+        .map_err(refused)?;
+    if options.begins {
+        let members = BTreeMap::from([(me, options.peer.clone())]);
+        match raft.initialize(members).await {
+            // The directory is not new.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics.membership_config.membership();
+        let has_members = members.nodes().next().is_some();
+        if has_members && members.get_node(&me).is_none() {
+            return Err(StartError::NotMember { node: options.node });
+        }
+    }
+    let known = raft
+        .wait(None)
+        .metrics(
+            |m| m.membership_config.membership().get_node(&me).is_some(),
+            "a membership",
+        )
+        .await
+        .map_err(refused)?;
+    let mut voters = known.membership_config.membership().voter_ids();
+    if voters.next() == Some(me) && voters.next().is_none() {
+        raft.trigger().elect(true).await.map_err(refused)?;
+    }
+    raft.wait_for_recovery(None).await.map_err(refused)?;
+    Ok(raft)
+}
+
+fn refused(source: impl std::error::Error + Send + Sync + 'static) -> StartError {
+    StartError::Consensus {
+        source: Box::new(source),
+    }
+}

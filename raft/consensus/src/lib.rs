@@ -1,0 +1,72 @@
+//! Orders commands: `commit(command)` comes back when the command's entry is on a quorum's disks
+//! and applied. Knows no policy, no MCP and no HTTP, and not what a command means.
+//!
+//! The only user of openraft (and of the peer transport, when there are peers). The library's
+//! types end at this crate's walls: what goes to disk is encoded in `codec`, and callers see
+//! [`Cluster`] alone.
+
+mod batch;
+mod cluster;
+mod codec;
+mod error;
+mod fatal;
+mod flusher;
+mod keeper;
+mod log_store;
+mod network;
+mod options;
+mod recovery;
+mod snapshot;
+mod state_machine;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod types;
+mod waiters;
+mod workers;
+
+pub use self::batch::Committing;
+pub use self::cluster::{Cluster, Progress, Status};
+pub use self::error::{CommitError, StartError};
+pub use self::fatal::Failure;
+pub use self::options::{Clock, FrameHook, MaxSigned, Options, Replay, Timing};
+pub use self::stats::{MICROS_BUCKETS, Stats};
+pub use self::types::{NodeId, Peer};
+
+/// Named limits of this crate.
+pub mod limits {
+    /// Commands that wait for their batch. More are refused.
+    pub const QUEUED_COMMANDS_LIMIT: usize = 16_384;
+    /// Commands in one entry.
+    pub const BATCH_COMMANDS_LIMIT: usize = tollbook_state::limits::BATCH_COMMANDS;
+    /// Bytes of commands in one entry, but for a larger command, which goes alone.
+    pub const BATCH_BYTES_LIMIT: usize = 48 * 1024;
+    /// Bytes of one command: a policy and its tables.
+    pub const COMMAND_BYTES_LIMIT: usize = 32 << 20;
+    /// Full entries of this node that are on their way while the next gathers; of those that are
+    /// not full, one. Within the 64 that the state tells apart.
+    pub const BATCHES_IN_FLIGHT_LIMIT: usize = 4;
+
+    /// Writes that wait for one sync.
+    pub const FLUSH_REQUESTS_LIMIT: usize = 1024;
+
+    /// Bytes of the log's end that stay in memory, so that apply reads no disk.
+    pub const TAIL_BYTES_LIMIT: usize = 8 << 20;
+    /// Bytes of log read at a time.
+    pub const READ_BYTES_LIMIT: usize = 1 << 20;
+
+    /// Bytes of log, state and frames after which the state is flushed, so that a replay takes
+    /// seconds. Well below the engine's own limit.
+    pub const FLUSH_STATE_BYTES: u64 = 32 << 20;
+    /// Entries after which the state is flushed.
+    pub const FLUSH_STATE_ENTRIES: u64 = 100_000;
+    /// Bytes of frames after which the segments are synced.
+    pub const SYNC_SEGMENTS_BYTES: u64 = 4 << 20;
+    /// Entries before the flushed one that the log keeps.
+    pub const LOG_KEEP_ENTRIES: u64 = 1024;
+
+    /// Members of a cluster.
+    pub const MEMBERS_LIMIT: usize = 64;
+    /// Bytes of one text of a member.
+    pub const PEER_TEXT_BYTES_LIMIT: usize = 4096;
+}

@@ -1,0 +1,76 @@
+//! What must hold before a node serves: log, state and book tell the same story, and it goes at
+//! least as far as what this node has signed.
+
+use tollbook_audit::Head;
+use tollbook_audit::frame::HASH_BYTES;
+use tollbook_state::State;
+use tollbook_storage::Engine;
+
+use crate::error::StartError;
+use crate::fatal::Failure;
+use crate::options::MaxSigned;
+
+/// Before the replay: the book holds every frame that the durable state counts.
+pub(crate) fn check_loaded<E: Engine>(engine: &E, state: &State) -> Result<(), StartError> {
+    let Some(head) = state.head() else {
+        return Ok(());
+    };
+    let book = frames_in_book(engine);
+    if book < head.frames() {
+        return Err(StartError::BookBehind {
+            book,
+            state: head.frames(),
+        });
+    }
+    let (segment, bytes) = head.segment();
+    let at = bytes.checked_sub(HASH_BYTES as u64);
+    let differs = StartError::BookDiffers {
+        frame_no: head.frames().saturating_sub(1),
+    };
+    let Some(at) = at else { return Err(differs) };
+    let hash = engine
+        .read_segment(segment, at, HASH_BYTES)
+        .map_err(Failure::from)?;
+    if hash == head.chain() {
+        Ok(())
+    } else {
+        Err(differs)
+    }
+}
+
+/// After the replay of all that the log holds: the book holds nothing more, and this node has
+/// signed nothing else.
+pub(crate) fn check_replayed<E: Engine>(
+    engine: &E,
+    state: &State,
+    signed: Option<MaxSigned>,
+) -> Result<(), StartError> {
+    let log = state.head().map_or(0, Head::frames);
+    let book = frames_in_book(engine);
+    if book > log {
+        return Err(StartError::BookAhead { book, log });
+    }
+    assert_eq!(book, log, "apply writes each frame before it counts it");
+    let Some(MaxSigned { size, root }) = signed else {
+        return Ok(());
+    };
+    let records = state.head().map_or(0, Head::size);
+    if records < size {
+        return Err(StartError::SignedAhead {
+            signed: size,
+            records,
+        });
+    }
+    match state.head() {
+        Some(head) if records == size && head.root() != root => {
+            Err(StartError::SignedDiffers { size })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn frames_in_book<E: Engine>(engine: &E) -> u64 {
+    engine
+        .segment_tail()
+        .map_or(0, |tail| tail.frame_no.saturating_add(1))
+}
