@@ -1,0 +1,295 @@
+//! One condition: its path, its operator, and whether the one can judge the other's value.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString as _;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::fields::{Checker, shortened};
+use crate::constant::{Constant, Members};
+use crate::finding::{code, nearest};
+use crate::goregex::{self, GoRegex, GoRegexErrorKind};
+use crate::json::{Kind, Value};
+use crate::limits;
+use crate::model::{Condition, Operator, Test};
+use crate::number::Reading;
+use crate::path::{Path, Step};
+use crate::place::{Directories, Places};
+
+impl<'d> Checker<'d> {
+    pub(super) fn condition(&mut self, value: Value<'d>) -> Option<Condition> {
+        self.conditions += 1;
+        if self.conditions == limits::CONDITIONS + 1 {
+            let most = limits::CONDITIONS;
+            let message = format!("a policy is over its limit of {most} conditions");
+            self.findings.error(code::CONDITIONS_LIMIT, value, message);
+        }
+        let what = "a condition";
+        let [path, operator, operand] = self.fields(value, what, ["path", "op", "value"])?;
+        for name in ["path", "op"] {
+            if value.get(name).is_none() {
+                self.missing(value, what, name);
+            }
+        }
+        let path = path.and_then(|path| self.path(path));
+        let operator = operator.and_then(|operator| self.operator(operator))?;
+        let test = match operand {
+            Some(operand) if self.is_exact(operand) => self.test(operator, operand),
+            // Its `null` or its ambiguous number is found already.
+            Some(_) => None,
+            None if operator == Operator::Exists => {
+                value.get("value").is_none().then_some(Test::Exists(true))
+            }
+            None => {
+                if value.get("value").is_none() {
+                    let message = format!("`{}` needs a `value`", operator.name());
+                    self.findings.error(code::VALUE_MISSING, value, message);
+                }
+                None
+            }
+        };
+        Some(Condition {
+            path: path?,
+            operator,
+            test: test?,
+        })
+    }
+
+    /// A path. Where a key looks like a wildcard there is a warning.
+    pub(super) fn path(&mut self, value: Value<'d>) -> Option<Path> {
+        let text = self.text(value, "a path")?;
+        if !self.within(
+            text.len(),
+            limits::PATH_BYTES,
+            code::PATH_LIMIT,
+            value,
+            "a path",
+        ) {
+            return None;
+        }
+        match Path::parse(&text) {
+            Ok(path) => {
+                let star = |step: &Step| matches!(step, Step::Key { exact, .. } if **exact == *"*");
+                if path.steps.iter().any(star) {
+                    let message = "`*` is a key like any other here";
+                    let help = "every element of an array is `[*]`";
+                    self.findings
+                        .warning(code::WARN_STAR_KEY, value, message, help);
+                }
+                Some(path)
+            }
+            Err((at, fault)) => {
+                let message = format!("`{}` is no path: {fault} (byte {at})", shortened(&text));
+                let help = "paths look like `args.a.b`, `args[\"a.b\"]`, `args.items[0]`, \
+                            `args.items[*].url`";
+                self.findings
+                    .error_with_help(code::PATH, value, message, help.into());
+                None
+            }
+        }
+    }
+
+    fn operator(&mut self, value: Value<'d>) -> Option<Operator> {
+        let name = self.text(value, "`op`")?;
+        let operator = Operator::named(&name);
+        if operator.is_none() {
+            let names = Operator::ALL.map(Operator::name);
+            let message = format!("there is no operator `{}`", shortened(&name));
+            let help = match nearest(&name, &names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the operators are {}", names.join(", ")),
+            };
+            self.findings
+                .error_with_help(code::OPERATOR, value, message, help);
+        }
+        operator
+    }
+
+    /// Whether the value has no `null`, and no number that servers read differently.
+    fn is_exact(&mut self, value: Value<'d>) -> bool {
+        match value.kind() {
+            Kind::Null => {
+                self.null(value);
+                false
+            }
+            Kind::Bool | Kind::String => true,
+            Kind::Number => {
+                let text = value.number_text().unwrap_or_default();
+                let exact = Reading::of(text).exact().is_some();
+                if !exact {
+                    let message = "servers read this number differently".into();
+                    let help = "integers go to ±(2^53-1), other numbers have 17 digits at most";
+                    self.findings
+                        .error_with_help(code::NUMBER, value, message, help.into());
+                }
+                exact
+            }
+            // The depth of a policy bounds the recursion; every fault is to be found.
+            Kind::Array => value
+                .elements()
+                .fold(true, |ok, element| self.is_exact(element) & ok),
+            Kind::Object => value
+                .entries()
+                .fold(true, |ok, (_, member)| self.is_exact(member) & ok),
+        }
+    }
+
+    fn test(&mut self, operator: Operator, value: Value<'d>) -> Option<Test> {
+        let not = |test: Option<Test>| test.map(|test| Test::Not(Box::new(test)));
+        match operator {
+            Operator::Eq => self.equals(operator, value),
+            Operator::Neq => not(self.equals(operator, value)),
+            Operator::Gt => self.bound(operator, value).map(Test::Greater),
+            Operator::Lte => not(self.bound(operator, value).map(Test::Greater)),
+            Operator::Lt => self.bound(operator, value).map(Test::Less),
+            Operator::Gte => not(self.bound(operator, value).map(Test::Less)),
+            Operator::In => self.member(operator, value),
+            Operator::NotIn => not(self.member(operator, value)),
+            Operator::Exists => {
+                let wanted = value.as_bool();
+                if wanted.is_none() {
+                    self.cannot_judge(operator, value, "`true` or `false`");
+                }
+                wanted.map(Test::Exists)
+            }
+            Operator::Contains => self.contains(operator, value),
+            Operator::NotContains => not(self.contains(operator, value)),
+            Operator::Regex => self.regex(operator, value),
+            Operator::NotRegex => not(self.regex(operator, value)),
+            Operator::PathIn => self.directories(operator, value),
+            Operator::UrlIn => self.places(operator, value),
+        }
+    }
+
+    fn cannot_judge(&mut self, operator: Operator, value: Value<'d>, wanted: &str) {
+        let (name, given) = (operator.name(), value.kind().name());
+        let message = format!("the `value` of `{name}` must be {wanted}, not {given}");
+        self.findings.error(code::VALUE, value, message);
+    }
+
+    fn equals(&mut self, _: Operator, value: Value<'d>) -> Option<Test> {
+        if value.kind() == Kind::Array && self.list(value, "a `value`").is_empty() {
+            return None;
+        }
+        Constant::of(value).map(Test::Equals)
+    }
+
+    fn bound(&mut self, operator: Operator, value: Value<'d>) -> Option<crate::number::Decimal> {
+        let Some(text) = value.number_text() else {
+            self.cannot_judge(operator, value, "a number");
+            return None;
+        };
+        Reading::of(text).exact()
+    }
+
+    /// The elements of a list that is not empty.
+    fn operand_list(&mut self, operator: Operator, value: Value<'d>, of: &str) -> Vec<Value<'d>> {
+        if value.kind() != Kind::Array {
+            self.cannot_judge(operator, value, of);
+            return Vec::new();
+        }
+        self.list(value, "a `value`")
+    }
+
+    fn member(&mut self, operator: Operator, value: Value<'d>) -> Option<Test> {
+        let mut all_scalar = true;
+        let list = "a list of strings, numbers or booleans";
+        let elements = self.operand_list(operator, value, list);
+        for element in &elements {
+            if matches!(element.kind(), Kind::Array | Kind::Object) {
+                self.cannot_judge(operator, *element, list);
+                all_scalar = false;
+            }
+        }
+        (all_scalar && !elements.is_empty()).then(|| Test::MemberOf(Members::of(value)))
+    }
+
+    fn contains(&mut self, operator: Operator, value: Value<'d>) -> Option<Test> {
+        if matches!(value.kind(), Kind::Array | Kind::Object) {
+            self.cannot_judge(operator, value, "a string, number or boolean");
+            return None;
+        }
+        Constant::of(value).map(Test::Contains)
+    }
+
+    fn regex(&mut self, operator: Operator, value: Value<'d>) -> Option<Test> {
+        let Some(pattern) = value.as_str() else {
+            self.cannot_judge(operator, value, "a pattern in a string");
+            return None;
+        };
+        if let Some(regex) = self.patterns.get(&*pattern) {
+            return Some(Test::Matches(Arc::clone(regex)));
+        }
+        // Found already: what comes after is not compiled, so that the time is bounded too.
+        if self.automaton_bytes > limits::AUTOMATON_BYTES {
+            return None;
+        }
+        match GoRegex::new(&pattern, &goregex::Limits::default()) {
+            Ok(regex) => {
+                self.automaton_bytes = self.automaton_bytes.saturating_add(regex.size_bytes());
+                let (bytes, limit) = (self.automaton_bytes, limits::AUTOMATON_BYTES);
+                let what = "the policy's compiled patterns, all together,";
+                let regex = Arc::new(regex);
+                self.patterns
+                    .insert(pattern.into_owned(), Arc::clone(&regex));
+                self.within(bytes, limit, code::AUTOMATON_LIMIT, value, what)
+                    .then_some(Test::Matches(regex))
+            }
+            Err(error) => {
+                let code = if matches!(error.kind, GoRegexErrorKind::PatternTooLong { .. }) {
+                    code::PATTERN_LIMIT
+                } else if matches!(error.kind, GoRegexErrorKind::SizeLimit { .. }) {
+                    code::AUTOMATON_LIMIT
+                } else {
+                    code::PATTERN
+                };
+                self.findings.error(code, value, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn places(&mut self, operator: Operator, value: Value<'d>) -> Option<Test> {
+        let texts = self.operand_texts(operator, value, "a list of addresses")?;
+        match Places::of(texts.iter().map(|(_, text)| &**text)) {
+            Ok(places) => Some(Test::UrlIn(places)),
+            Err((index, fault)) => {
+                let at = texts.get(index).map_or(value, |(place, _)| *place);
+                self.findings
+                    .error(code::VALUE, at, format!("no address to list: {fault}"));
+                None
+            }
+        }
+    }
+
+    fn directories(&mut self, operator: Operator, value: Value<'d>) -> Option<Test> {
+        let texts = self.operand_texts(operator, value, "a list of directories")?;
+        match Directories::of(texts.iter().map(|(_, text)| &**text)) {
+            Ok(directories) => Some(Test::PathIn(directories)),
+            Err((index, fault)) => {
+                let at = texts.get(index).map_or(value, |(place, _)| *place);
+                self.findings
+                    .error(code::VALUE, at, format!("no directory to list: {fault}"));
+                None
+            }
+        }
+    }
+
+    fn operand_texts(
+        &mut self,
+        operator: Operator,
+        value: Value<'d>,
+        of: &str,
+    ) -> Option<Vec<(Value<'d>, Box<str>)>> {
+        let elements = self.operand_list(operator, value, of);
+        let mut texts = Vec::new();
+        for element in &elements {
+            match element.as_str() {
+                Some(text) => texts.push((*element, text.into())),
+                None => self.cannot_judge(operator, *element, "a list of strings"),
+            }
+        }
+        (!texts.is_empty() && texts.len() == elements.len()).then_some(texts)
+    }
+}

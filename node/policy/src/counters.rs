@@ -1,0 +1,45 @@
+//! Counters of one grant at one moment, for trying a policy out. The node's own are in its state.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use crate::compile::Policy;
+use crate::decide::Permit;
+use crate::explain::LimitCause;
+use crate::model::{Scope, Window};
+
+/// What the calls so far have used. One grant, one server, one owner, one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    used: BTreeMap<(Scope, Window, String), u64>,
+}
+
+impl Counters {
+    /// All counters at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Charges all that the permit names, or nothing: then it says which limit denies and why.
+    ///
+    /// # Panics
+    /// If the permit is of another policy.
+    pub fn charge(&mut self, policy: &Policy, permit: &Permit) -> Result<(), (u32, LimitCause)> {
+        // No two charges of one call meet in one counter: such a policy does not load.
+        let mut totals = BTreeMap::new();
+        for charge in permit.charges() {
+            let index = charge.limit as usize;
+            let row = policy
+                .limits()
+                .get(index)
+                .expect("a permit is used with its own policy");
+            let amount = charge.amount.ok_or((charge.limit, LimitCause::Amount))?;
+            let key = (row.scope, row.window, row.counter.clone());
+            let used = self.used.get(&key).copied().unwrap_or(0);
+            let total = used.checked_add(amount).filter(|total| *total <= row.max);
+            totals.insert(key, total.ok_or((charge.limit, LimitCause::Spent))?);
+        }
+        self.used.append(&mut totals);
+        Ok(())
+    }
+}

@@ -1,0 +1,344 @@
+//! Patterns against what Go said about them.
+
+use std::collections::HashMap;
+
+use tollbook_policy::goregex::{self, GoRegex, GoRegexErrorKind as Kind, Limits};
+
+const VECTORS: &str = include_str!("data/go-vectors.jsonl");
+const RANDOM: &str = include_str!("data/go-random.jsonl");
+const RE2_SEARCH: &str = include_str!("data/re2-search.txt");
+
+const STACK_BYTES_SMALL: usize = 512 << 10;
+
+fn compile(pattern: &str) -> Result<GoRegex, Kind> {
+    GoRegex::new(pattern, &Limits::default()).map_err(|error| error.kind)
+}
+
+/// Both engines: short texts are searched by a table, unless a limit forbids it.
+fn engines() -> [Limits; 2] {
+    [
+        Limits::default(),
+        Limits {
+            dfa_bytes_max: 0,
+            ..Limits::default()
+        },
+    ]
+}
+
+#[test]
+fn every_verdict_is_gos() {
+    for limits in engines() {
+        let mut compiled = HashMap::new();
+        let mut wrong = Vec::new();
+        let mut count = 0;
+        // By line feeds alone: other line ends stand inside a row.
+        for row in VECTORS.split('\n').filter(|row| !row.is_empty()) {
+            let vector: serde_json::Value = serde_json::from_str(row).unwrap();
+            let [pattern, input, result] =
+                ["pattern", "input", "result"].map(|key| vector[key].as_str().unwrap());
+            let regex = compiled
+                .entry(pattern.to_owned())
+                .or_insert_with(|| GoRegex::new(pattern, &limits));
+            let verdict = match regex {
+                Err(_) => "invalid",
+                Ok(regex) if regex.is_match(input) => "match",
+                Ok(_) => "no",
+            };
+            if verdict != result {
+                wrong.push(format!("{row}: {verdict}"));
+            }
+            count += 1;
+        }
+        assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+        assert_eq!(count, 12_624);
+    }
+}
+
+#[test]
+fn re2_finds_what_we_find() {
+    let (mut strings, mut in_strings, mut count) = (Vec::new(), false, 0);
+    let mut lines = RE2_SEARCH.lines().filter(|line| !line.starts_with('#'));
+    while let Some(line) = lines.next() {
+        match line {
+            "Regexp.SearchTests" => {}
+            "strings" => (strings, in_strings) = (Vec::new(), true),
+            "regexps" => in_strings = false,
+            _ if in_strings => strings.push(unquoted(line)),
+            _ => {
+                let pattern = unquoted(line);
+                let searched = compile(&pattern);
+                let anchored = compile(&format!(r"\A(?:{pattern})\z"));
+                for text in &strings {
+                    let results: Vec<&str> = lines.next().unwrap().split(';').collect();
+                    count += 1;
+                    // Any byte: the one thing of RE2 that Go leaves out.
+                    if pattern.contains(r"\C") {
+                        assert_eq!(searched.as_ref().err(), Some(&Kind::EscapeUnknown));
+                        continue;
+                    }
+                    let what = format!("{pattern:?} in {text:?}");
+                    let found = [&anchored, &searched].map(|regex| {
+                        let regex = regex
+                            .as_ref()
+                            .unwrap_or_else(|kind| panic!("{what}: {kind}"));
+                        regex.is_match(text)
+                    });
+                    assert_eq!(found, [results[0] != "-", results[1] != "-"], "{what}");
+                }
+            }
+        }
+    }
+    assert_eq!(count, 1_888);
+}
+
+#[test]
+fn random_patterns_mean_what_go_makes_of_them() {
+    let mut count = 0;
+    for row in RANDOM.lines() {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        let pattern = row["p"].as_str().unwrap();
+        for limits in engines() {
+            let regex = GoRegex::new(pattern, &limits);
+            assert_eq!(
+                regex.is_err(),
+                row["r"] == "invalid",
+                "{pattern}: {regex:?}"
+            );
+            let Ok(regex) = regex else { continue };
+            for (key, verdict) in [("match", true), ("no", false)] {
+                for text in row[key].as_array().unwrap() {
+                    let text = text.as_str().unwrap();
+                    assert_eq!(regex.is_match(text), verdict, "{pattern:?} in {text:?}");
+                }
+            }
+        }
+        count += 1;
+    }
+    assert_eq!(count, 2_000);
+}
+
+#[test]
+fn a_refusal_says_where_and_why() {
+    let cases = [
+        (r"a(?P<b-c>d)", 1, Kind::CaptureName),
+        (r"a(?<>d)", 1, Kind::CaptureName),
+        (r"a[b[:foo:]]", 3, Kind::ClassNameUnknown),
+        (r"[ab-\x41]", 2, Kind::ClassRange),
+        (r"é[a", 2, Kind::ClassUnclosed),
+        (r"[]", 0, Kind::ClassUnclosed),
+        (r"a\C", 1, Kind::EscapeUnknown),
+        (r"[\Qa\E]", 1, Kind::EscapeUnknown),
+        (r"\x{110000}", 0, Kind::EscapeUnknown),
+        (r"a(?=b)", 1, Kind::GroupSyntax),
+        (r"(?i-)", 0, Kind::GroupSyntax),
+        (r"(a)(b", 3, Kind::ParenUnclosed),
+        (r"a)", 1, Kind::ParenUnexpected),
+        (r"ab{2,1}", 2, Kind::RepeatCount { max: 1_000 }),
+        (r"a{1001}", 1, Kind::RepeatCount { max: 1_000 }),
+        (r"(?:a{100}){11}", 10, Kind::RepeatCount { max: 1_000 }),
+        (r"a|*", 2, Kind::RepeatNothing),
+        (r"(?i)*", 4, Kind::RepeatNothing),
+        (r"ab*+", 2, Kind::RepeatRepeated),
+        (r"a{2}{3}", 1, Kind::RepeatRepeated),
+        (r"a[\x{D800}]", 1, Kind::SurrogateAlone),
+        (r"a\x{D800}", 1, Kind::SurrogateAlone),
+        (r"a\", 1, Kind::TrailingBackslash),
+        (r"a\p{Alphabetic}", 1, Kind::UnicodeClassUnknown),
+        (r"[a\pé]", 2, Kind::UnicodeClassUnknown),
+    ];
+    for (pattern, at, kind) in cases {
+        let error = GoRegex::new(pattern, &Limits::default()).unwrap_err();
+        assert_eq!((error.at, error.kind), (at, kind), "{pattern}");
+    }
+}
+
+#[test]
+fn a_refusal_reads_well() {
+    let error = GoRegex::new("ab**", &Limits::default()).unwrap_err();
+    let text = "byte 2 of the pattern: a repetition of a repetition; put the inner one in `(?:…)`";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn counts_multiply_as_gos_do() {
+    for accepted in [
+        r"a{1000}",
+        r"(?:a{10}){100}",
+        r"(?:(?:a{3}){3}){111}",
+        // Nothing is left of what is repeated no times.
+        r"(?:(?:a{1000}){0}){1000}",
+        r"(?:a{1000})*",
+        r"(?:a{1000}){0,1}",
+        // The flags between them make two repetitions of it.
+        r"a{2}(?i){500}",
+    ] {
+        assert_eq!(compile(accepted).err(), None, "{accepted}");
+    }
+    for refused in [
+        r"(?:a{1000,}){2}",
+        r"(?:a{0,501}b*){2}",
+        r"a{2}(?i){501}",
+        r"a{99999999999}",
+    ] {
+        assert_eq!(
+            compile(refused).err(),
+            Some(Kind::RepeatCount { max: 1_000 }),
+            "{refused}"
+        );
+    }
+}
+
+/// Runs on a thread whose stack is a fraction of any that a node has.
+fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new()
+        .stack_size(STACK_BYTES_SMALL)
+        .spawn(work);
+    thread
+        .expect("a thread starts")
+        .join()
+        .expect("the work does not panic");
+}
+
+#[test]
+fn deep_patterns_need_no_deep_stack() {
+    on_a_small_stack(|| {
+        let nested = |open: &str, n: usize, close: &str| {
+            compile(&format!("{}a{}", open.repeat(n), close.repeat(n)))
+        };
+        // Groups that only capture count for Go and cost us nothing.
+        assert!(nested("(", 999, ")").unwrap().is_match("a"));
+        let nesting = Some(Kind::NestingDepth { max: 1_000 });
+        assert_eq!(nested("(", 1_000, ")").err(), nesting);
+        assert!(nested("(?:", 1_000, ")").unwrap().is_match("a"));
+        assert!(
+            nested("(?:b", 124, ")?")
+                .unwrap()
+                .is_match(&"b".repeat(999))
+        );
+        assert!(
+            nested("(?:b|c", 124, ")")
+                .unwrap()
+                .is_match(&("c".repeat(124) + "a"))
+        );
+        let depth = Some(Kind::DepthLimit { max: 250 });
+        assert_eq!(nested("(?:b", 125, ")?").err(), depth);
+        assert_eq!(nested("(?:b|", 500, ")*").err(), depth);
+        assert_eq!(compile(&"(".repeat(4_096)).err(), Some(Kind::ParenUnclosed));
+        assert_eq!(
+            compile(&")".repeat(4_096)).err(),
+            Some(Kind::ParenUnexpected)
+        );
+        assert_eq!(compile(&"[".repeat(4_096)).err(), Some(Kind::ClassUnclosed));
+        assert!(compile(&"|".repeat(4_096)).unwrap().is_match(""));
+        assert!(compile(&"a|bc|".repeat(800)).unwrap().is_match("zz"));
+    });
+}
+
+#[test]
+fn hostile_patterns_are_refused_for_their_size() {
+    let size = |max| Some(Kind::SizeLimit { max });
+    let classes = goregex::CLASS_RANGES_MAX * 8;
+    for (pattern, kind) in [
+        (r"\pL{1000}".to_owned(), size(goregex::NFA_BYTES_MAX)),
+        (
+            r"(?:\pL?\pN?){300}".to_owned(),
+            size(goregex::NFA_BYTES_MAX),
+        ),
+        (
+            r"(?:\W\S\W\S){1000}".to_owned(),
+            size(goregex::NFA_BYTES_MAX),
+        ),
+        (r"\PL".repeat(1_300), size(classes)),
+        (r"(?i)[^\pL]".repeat(400), size(classes)),
+        ("a".repeat(4_097), Some(Kind::PatternTooLong { max: 4_096 })),
+    ] {
+        assert_eq!(compile(&pattern).err(), kind, "{pattern}");
+    }
+}
+
+#[test]
+fn patterns_that_explode_as_tables_do_without() {
+    for (pattern, text) in [
+        (r"[01]*1[01]{41}x", "0110".repeat(200) + "x"),
+        (r"^.{1,1000}$", "é".repeat(999)),
+        (r"^\pL{1,64}$", "ßé".repeat(32)),
+        (r"(?:a?){1000}a{1000}", "a".repeat(1_000)),
+        (r"\S{1000}", "é".repeat(1_000)),
+    ] {
+        let regex = compile(pattern).unwrap();
+        assert!(!regex.has_dfa(), "{pattern}");
+        assert!(regex.is_match(&text), "{pattern}");
+        assert!(!regex.is_match("\n"), "{pattern}");
+        assert!(
+            regex.size_bytes() <= goregex::NFA_BYTES_MAX + pattern.len(),
+            "{pattern}"
+        );
+    }
+}
+
+#[test]
+fn a_text_that_fills_the_cache_spoils_no_later_search() {
+    let limits = Limits {
+        cache_bytes_max: 4_096,
+        dfa_bytes_max: 0,
+        ..Limits::default()
+    };
+    let regex = GoRegex::new(r"[01]*1[01]{30}x", &limits).unwrap();
+    let mut state = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if state >> 31 == 0 { '0' } else { '1' }
+    });
+    let noise: String = noise.take(20_000).collect();
+    for _ in 0..3 {
+        assert!(!regex.is_match(&noise));
+        assert!(regex.is_match(&(noise.clone() + "1" + &"0".repeat(30) + "x")));
+        assert!(!regex.is_match(&("1".repeat(30) + "x")));
+    }
+}
+
+#[test]
+fn long_texts_get_the_verdict_of_short_ones() {
+    let mut count = 0;
+    for row in VECTORS.split('\n').filter(|row| !row.is_empty()).step_by(7) {
+        let vector: serde_json::Value = serde_json::from_str(row).unwrap();
+        let pattern = vector["pattern"].as_str().unwrap();
+        // Only where what stands before the text has no say.
+        if vector["result"] == "invalid" || pattern.contains(['^', 'A', 'z', 'B', 'b', 'm', '|']) {
+            continue;
+        }
+        let regex = compile(pattern).unwrap();
+        let text = vector["input"].as_str().unwrap();
+        let long = "\u{7}".repeat(600) + text;
+        if !regex.is_match("\u{7}") && !regex.is_match("\u{7}\u{7}") {
+            assert_eq!(
+                regex.is_match(&long),
+                regex.is_match(text),
+                "{pattern:?} in {text:?}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 400, "{count}");
+}
+
+/// Takes a string out of its quotes. This file escapes nothing but these three characters.
+fn unquoted(line: &str) -> String {
+    let inner = line
+        .strip_prefix('"')
+        .and_then(|line| line.strip_suffix('"'));
+    let mut chars = inner.expect("every other line is a string").chars();
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        let escaped = if c == '\\' { chars.next() } else { None };
+        text.push(match escaped {
+            None => c,
+            Some('n') => '\n',
+            Some(escaped) => {
+                assert!(matches!(escaped, '"' | '\\'), "{line}");
+                escaped
+            }
+        });
+    }
+    text
+}

@@ -1,0 +1,18 @@
+//! Tests of the policy language from outside: data files with their runners, and a naive oracle.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod digests;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod mutants;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod sizes;
