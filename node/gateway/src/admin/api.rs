@@ -1,0 +1,255 @@
+//! The JSON of the admin API, as both sides of it know it.
+
+use serde::{Deserialize, Serialize};
+
+/// An upstream server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// UUID; also in the endpoint.
+    pub id: String,
+    /// What people call it; no two servers share one.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// What clients are configured with.
+    pub endpoint: String,
+    /// Sent with every request.
+    pub headers: Vec<Header>,
+    /// 1 for a new one; every change adds 1.
+    pub revision: u64,
+    /// When it was made.
+    pub created: String,
+    /// What works but wants a look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A header by reference; never a secret itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// `file:PATH`, `env:VAR` or `cred:NAME`.
+    pub from: String,
+}
+
+/// Asks for a new server, or for another definition of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerNew {
+    /// What to call it.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// Sent with every request.
+    #[serde(default)]
+    pub headers: Vec<Header>,
+}
+
+/// A grant, without its token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Public handle.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Name of its server.
+    pub server: String,
+    /// Name of its policy; none denies all.
+    pub policy: Option<String>,
+    /// The person it belongs to.
+    pub owner: Option<String>,
+    /// Not valid from this on.
+    pub expires: Option<String>,
+    /// What clients are configured with.
+    pub endpoint: String,
+    /// UUID of its server.
+    pub server_id: String,
+    /// Whether it is valid now.
+    pub status: GrantStatus,
+    /// When it was made.
+    pub created: String,
+    /// When it was revoked.
+    pub revoked: Option<String>,
+    /// 1 for a new one; every change adds 1.
+    pub revision: u64,
+}
+
+/// Whether a grant is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantStatus {
+    /// Its time is over.
+    Expired,
+    /// It is valid.
+    Live,
+    /// Its time has not begun.
+    NotYet,
+    /// It was taken back for good.
+    Revoked,
+}
+
+/// Asks for a new grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantNew {
+    /// What to call it.
+    pub name: String,
+    /// Name or id of its server.
+    pub server: String,
+    /// Name of its policy; none denies all.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// The person it belongs to.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// A time from now (`90d`) or an RFC 3339 time; none: 90 days.
+    #[serde(default)]
+    pub expires: Option<String>,
+}
+
+/// A new grant with its token, which is shown this once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantMade {
+    /// Public handle.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Name of its server.
+    pub server: String,
+    /// Name of its policy.
+    pub policy: Option<String>,
+    /// The person it belongs to.
+    pub owner: Option<String>,
+    /// Not valid from this on.
+    pub expires: Option<String>,
+    /// The secret.
+    pub token: String,
+    /// What clients are configured with.
+    pub endpoint: String,
+}
+
+/// A policy in its revision in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// What grants point at.
+    pub name: String,
+    /// 1 for a new one; every change adds 1.
+    pub revision: u64,
+    /// Hex digest of its canonical form.
+    pub digest: String,
+    /// When this revision was applied.
+    pub applied: String,
+    /// The document as it was applied; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// What applying a policy came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyApplied {
+    /// What grants point at.
+    pub name: String,
+    /// The revision in force now.
+    pub revision: u64,
+    /// Hex digest of its canonical form.
+    pub digest: String,
+    /// False: this digest was in force before.
+    pub changed: bool,
+    /// What someone should look at, though it is in force.
+    #[serde(default)]
+    pub warnings: Vec<Finding>,
+}
+
+/// One thing to look at in a policy's text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable.
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: Severity,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// RFC 6901, of the value or member that it is about.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// Whether a policy is refused for a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It is.
+    Error,
+    /// It is not.
+    Warning,
+}
+
+/// How the node does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The log's origin; none before the first entry.
+    pub origin: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// The newest entry that was applied: its index and term in the Raft log.
+    pub applied: u64,
+    /// See `applied`.
+    pub term: u64,
+    /// Records in the book.
+    pub records: u64,
+    /// The log's time.
+    pub now: String,
+    /// Servers, policies, and grants, revoked ones included.
+    pub servers: usize,
+    /// See `servers`.
+    pub policies: usize,
+    /// See `servers`.
+    pub grants: usize,
+    /// Calls that were admitted and have no outcome yet.
+    pub open_calls: usize,
+    /// Why the node should get no calls; none: it should.
+    pub not_ready: Vec<String>,
+}
+
+/// An error of the admin API, RFC 9457.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Always `about:blank`: the code says which.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// Stable.
+    pub code: String,
+    /// What happened and what to do.
+    pub detail: String,
+    /// Of a policy that is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+impl From<&tollbook_policy::Finding> for Finding {
+    fn from(finding: &tollbook_policy::Finding) -> Self {
+        Self {
+            code: finding.code.to_owned(),
+            severity: match finding.severity {
+                tollbook_policy::Severity::Error => Severity::Error,
+                tollbook_policy::Severity::Warning => Severity::Warning,
+            },
+            line: finding.line,
+            column: finding.column,
+            pointer: finding.pointer.clone(),
+            message: finding.message.clone(),
+            help: finding.help.clone(),
+        }
+    }
+}
