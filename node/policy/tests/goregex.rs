@@ -342,3 +342,30 @@ fn unquoted(line: &str) -> String {
     }
     text
 }
+
+/// `\B` holds between the bytes of a character, where Go never looks. Found by the naive matcher.
+#[test]
+fn a_boundary_inside_a_character_neither_matches_nor_hides_a_match() {
+    let defaults = Limits::default();
+    let lazy = Limits {
+        dfa_bytes_max: 0,
+        ..defaults
+    };
+    let cramped = Limits {
+        cache_bytes_max: 0,
+        ..lazy
+    };
+    for limits in [defaults, lazy, cramped] {
+        for (pattern, text, expected) in [
+            (r"[^\x{a}-\x{73}]|\B", "aſa", true),
+            (r"\B|[^\x{a}-\x{73}]", "aſa", true),
+            (r"\B|ſa", "aſa", true),
+            (r"\B", "aſa", false),
+            (r"\B", "aſſa", true),
+            (r"\B|z", "a\u{1F600}a", false),
+        ] {
+            let regex = GoRegex::new(pattern, &limits).unwrap();
+            assert_eq!(regex.is_match(text), expected, "{pattern} in {text}");
+        }
+    }
+}

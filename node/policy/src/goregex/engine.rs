@@ -11,6 +11,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson::pikevm::{self, PikeVM};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
+use regex_automata::util::look::Look;
 use regex_automata::util::pool::Pool;
 use regex_automata::util::prefilter::Prefilter;
 use regex_automata::{Input, MatchKind, hybrid};
@@ -37,6 +38,10 @@ pub(super) struct Engine {
     lazy: Option<(hybrid::dfa::DFA, Caches<hybrid::dfa::Cache>)>,
     /// Always has an answer, in time linear in the text for all its states together.
     vm: (PikeVM, Caches<pikevm::Cache>),
+    /// A search may end where the first match ends. Not with `\B`, which by bytes holds inside a
+    /// character too: such an empty match is passed over by searching on after it, and would take
+    /// a match with it that begins at that very character and ends later.
+    earliest: bool,
 }
 
 impl Engine {
@@ -57,6 +62,7 @@ impl Engine {
         if nfa.memory_usage() > limits.nfa_bytes_max {
             return Err(too_large);
         }
+        let earliest = !nfa.look_set_any().contains(Look::WordAsciiNegate);
         let vm = PikeVM::new_from_nfa(nfa.clone()).map_err(|_| too_large)?;
         let cache = vm.clone();
         let caches = Pool::new(Box::new(move || cache.create_cache()) as Box<_>);
@@ -64,11 +70,12 @@ impl Engine {
             table: table(&nfa, limits),
             lazy: lazy(nfa, hir, limits),
             vm: (vm, caches),
+            earliest,
         })
     }
 
     pub(super) fn is_match(&self, text: &str) -> bool {
-        let input = Input::new(text).earliest(true);
+        let input = Input::new(text).earliest(self.earliest);
         if let Some(table) = self
             .table
             .as_ref()
@@ -87,7 +94,8 @@ impl Engine {
             cache.reset(lazy);
         }
         let (vm, caches) = &self.vm;
-        vm.is_match(&mut caches.get(), input)
+        vm.search_slots(&mut caches.get(), &input, &mut [])
+            .is_some()
     }
 
     /// The engine with nothing but what stands in last.
@@ -97,6 +105,7 @@ impl Engine {
             table: None,
             lazy: None,
             vm: self.vm,
+            earliest: self.earliest,
         }
     }
 
