@@ -220,7 +220,7 @@ impl Ledger {
         }
     }
 
-    /// Commits what was counted, once a second, until the tracker closes.
+    /// Commits what was counted since the last time. What is not committed is lost, and logged.
     pub(crate) async fn flush_refusals(&self) {
         if let Some(refused) = self.refusals.take() {
             let result = self.cluster.commit(&Command::Refused(refused)).await;

@@ -134,6 +134,8 @@ impl Policies {
         for (digest, text) in missing {
             all = all.and(self.compile(digest, text).await.map(drop));
         }
+        // All that is in force compiles, also after one that did not was replaced.
+        self.broken.store(all.is_err(), Ordering::Relaxed);
         all
     }
 
