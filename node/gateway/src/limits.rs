@@ -48,7 +48,7 @@ impl Default for Limits {
             calls: 4096,
             connections: 8192,
             upstream_connections: 256,
-            policy_bytes: 256 << 10,
+            policy_bytes: 1 << 20,
             refusals_per_second: 50,
             refusals_burst: 500,
             sources: 64,

@@ -1,7 +1,7 @@
 //! What a policy may be at most. Each limit has a finding of its own.
 
 /// Bytes of a policy's text.
-pub const POLICY_BYTES: usize = 256 << 10;
+pub const POLICY_BYTES: usize = 1 << 20;
 /// Values and keys of a policy, all together.
 pub const POLICY_NODES: usize = 100_000;
 /// Arrays and objects inside one another.
