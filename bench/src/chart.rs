@@ -11,7 +11,9 @@ const LONGEST: u64 = 350;
 
 /// One bar.
 pub(crate) struct Bar {
+    /// Before it.
     pub(crate) label: String,
+    /// Its length, on the scale of all.
     pub(crate) value: u64,
     /// The figure as it is shown.
     pub(crate) shown: String,
