@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use crate::compile::Policy;
+use crate::compile::{LimitRow, Policy};
 use crate::decide::Permit;
 use crate::explain::LimitCause;
 use crate::model::{Scope, Window};
@@ -20,6 +20,21 @@ impl Counters {
         Self::default()
     }
 
+    /// What the counter of a limit has used.
+    pub fn used(&self, row: &LimitRow) -> u64 {
+        let key = (row.scope, row.window, row.counter.clone());
+        self.used.get(&key).copied().unwrap_or(0)
+    }
+
+    /// What the counter of a limit would have used once `amount` is charged, or why it denies.
+    pub(crate) fn with(&self, row: &LimitRow, amount: Option<u64>) -> Result<u64, LimitCause> {
+        let amount = amount.ok_or(LimitCause::Amount)?;
+        let total = self.used(row).checked_add(amount);
+        total
+            .filter(|total| *total <= row.max)
+            .ok_or(LimitCause::Spent)
+    }
+
     /// Charges all that the permit names, or nothing: then it says which limit denies and why.
     ///
     /// # Panics
@@ -33,11 +48,9 @@ impl Counters {
                 .limits()
                 .get(index)
                 .expect("a permit is used with its own policy");
-            let amount = charge.amount.ok_or((charge.limit, LimitCause::Amount))?;
+            let total = self.with(row, charge.amount);
             let key = (row.scope, row.window, row.counter.clone());
-            let used = self.used.get(&key).copied().unwrap_or(0);
-            let total = used.checked_add(amount).filter(|total| *total <= row.max);
-            totals.insert(key, total.ok_or((charge.limit, LimitCause::Spent))?);
+            totals.insert(key, total.map_err(|cause| (charge.limit, cause))?);
         }
         self.used.append(&mut totals);
         Ok(())

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use crate::compile::{LimitPlan, Plan, Policy, RulePlan};
+use crate::compile::{LimitPlan, OnlyPlan, Plan, Policy, RulePlan};
 use crate::json::{Kind, Value};
 use crate::model::{Amount, Condition, DefaultAction, Test};
 use crate::number::Reading;
@@ -76,9 +76,12 @@ pub enum Cause {
 
 /// What a condition comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Truth {
+pub enum Truth {
+    /// It holds.
     True,
+    /// It does not.
     False,
+    /// Servers could differ over what it is asked of.
     Indeterminate,
 }
 
@@ -138,13 +141,16 @@ fn refused_outright(plan: &Plan, arguments: Option<Value<'_>>) -> Option<Cause> 
         });
     }
     let only = plan.only.as_ref()?;
-    let stranger = arguments?
-        .entries()
-        .any(|(key, _)| !only.keys.iter().any(|allowed| key.is_str(allowed)));
-    stranger.then_some(Cause::Rule {
+    stranger(only, arguments?).map(|_| Cause::Rule {
         rule: only.row,
         indeterminate: false,
     })
+}
+
+/// The first argument that an `only` does not list.
+pub(crate) fn stranger<'d>(only: &OnlyPlan, arguments: Value<'d>) -> Option<Value<'d>> {
+    let mut keys = arguments.entries().map(|(key, _)| key);
+    keys.find(|key| !only.keys.iter().any(|allowed| key.is_str(allowed)))
 }
 
 /// The first condition of `require` that does not hold.
@@ -183,7 +189,7 @@ fn first_matching(rules: &[RulePlan], arguments: Option<Value<'_>>) -> Option<Ca
     })
 }
 
-fn charge(limit: &LimitPlan, arguments: Option<Value<'_>>) -> Charge {
+pub(crate) fn charge(limit: &LimitPlan, arguments: Option<Value<'_>>) -> Charge {
     let amount = match &limit.amount {
         Amount::Fixed(amount) => Some(*amount),
         Amount::From(path) => match read(arguments, &path.steps) {
@@ -247,14 +253,14 @@ fn holds_somewhere(condition: &Condition, arguments: Option<Value<'_>>) -> Truth
 }
 
 /// Where one of a path's readings ends.
-enum End<'d> {
+pub(crate) enum End<'d> {
     At(Found<'d>),
     /// At a `[*]` of an empty array.
     NoElements,
 }
 
 /// Shows the end of each reading of a path, in the order of the call, until told to break.
-fn for_each<'d>(
+pub(crate) fn for_each<'d>(
     mut found: Found<'d>,
     mut steps: &[Step],
     show: &mut dyn FnMut(End<'d>) -> ControlFlow<()>,
@@ -276,7 +282,7 @@ fn for_each<'d>(
 }
 
 /// What a test says of what was found.
-fn judge(test: &Test, found: Found<'_>) -> Truth {
+pub(crate) fn judge(test: &Test, found: Found<'_>) -> Truth {
     match (test, found) {
         (_, Found::Indeterminate) => Truth::Indeterminate,
         (Test::Exists(wanted), Found::Absent) => Truth::from(!wanted),

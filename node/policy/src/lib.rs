@@ -23,13 +23,17 @@ mod model;
 mod number;
 mod path;
 mod place;
+mod trace;
 
 pub use self::check::check;
 pub use self::compile::{LimitRow, Policy, RuleRow};
 pub use self::counters::Counters;
-pub use self::decide::{Cause, Charge, Permit, Verdict};
+pub use self::decide::{Cause, Charge, Permit, Truth, Verdict};
 pub use self::explain::{Explanation, LimitCause, without_policy};
 pub use self::finding::{Finding, Severity};
 pub use self::fold::{folded, folds_to};
 pub use self::methods::{MethodVerdict, method_without_policy};
 pub use self::model::{AuditLevel, DefaultAction, Scope, Window};
+pub use self::trace::{
+    Elements, Seen, Step, Trace, TracedCondition, TracedLimit, TracedRule, TracedStep, Why,
+};

@@ -16,3 +16,5 @@ mod oracle;
 mod seeds;
 #[cfg(test)]
 mod sizes;
+#[cfg(test)]
+mod traces;
