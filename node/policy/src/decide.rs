@@ -308,7 +308,8 @@ fn judge_value(test: &Test, value: Value<'_>) -> Option<bool> {
         Test::Contains(constant) => contains(constant, value),
         Test::Matches(regex) => {
             let text = value.as_str()?;
-            (text.len() <= limits::REGEX_TEXT_BYTES).then(|| regex.is_match(&text))
+            let searched = text.len() <= limits::REGEX_TEXT_BYTES;
+            searched.then(|| regex.is_match(&text)).flatten()
         }
         Test::UrlIn(places) => Some(places.have(&value.as_str()?)),
         Test::PathIn(directories) => Some(directories.have(&value.as_str()?)),

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::fields::{Checker, shortened};
 use crate::constant::{Constant, Members};
 use crate::finding::{code, nearest};
-use crate::goregex::{self, GoRegex, GoRegexErrorKind};
+use crate::goregex::GoRegexErrorKind;
 use crate::json::{Kind, Value};
 use crate::limits;
 use crate::model::{Condition, Operator, Test};
@@ -222,19 +222,19 @@ impl<'d> Checker<'d> {
             return Some(Test::Matches(Arc::clone(regex)));
         }
         // Found already: what comes after is not compiled, so that the time is bounded too.
-        if self.automaton_bytes > limits::AUTOMATON_BYTES {
+        if self.regexes.made_bytes() > limits::AUTOMATON_BYTES {
             return None;
         }
-        match GoRegex::new(&pattern, &goregex::Limits::default()) {
+        let compiled = self.regexes.compile(&pattern);
+        let (bytes, limit) = (self.regexes.made_bytes(), limits::AUTOMATON_BYTES);
+        let what = "what it takes to compile the policy's patterns, all together,";
+        let within = self.within(bytes, limit, code::AUTOMATON_LIMIT, value, what);
+        match compiled {
             Ok(regex) => {
-                self.automaton_bytes = self.automaton_bytes.saturating_add(regex.size_bytes());
-                let (bytes, limit) = (self.automaton_bytes, limits::AUTOMATON_BYTES);
-                let what = "the policy's compiled patterns, all together,";
                 let regex = Arc::new(regex);
                 self.patterns
                     .insert(pattern.into_owned(), Arc::clone(&regex));
-                self.within(bytes, limit, code::AUTOMATON_LIMIT, value, what)
-                    .then_some(Test::Matches(regex))
+                within.then_some(Test::Matches(regex))
             }
             Err(error) => {
                 let code = if matches!(error.kind, GoRegexErrorKind::PatternTooLong { .. }) {

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::finding::{Findings, code, nearest};
-use crate::goregex::GoRegex;
+use crate::goregex::{self, GoRegex};
 use crate::json::{Json, Kind, Value};
 use crate::limits;
 
@@ -18,8 +18,8 @@ pub(super) struct Checker<'d> {
     pub(super) findings: Findings<'d>,
     pub(super) rules: usize,
     pub(super) conditions: usize,
-    /// Of all patterns so far.
-    pub(super) automaton_bytes: usize,
+    /// Compiles all patterns, and knows what they cost so far.
+    pub(super) regexes: goregex::Compiler,
     /// A pattern that stands in many rules is compiled once.
     pub(super) patterns: BTreeMap<String, Arc<GoRegex>>,
 }
@@ -31,7 +31,7 @@ impl<'d> Checker<'d> {
             findings,
             rules: 0,
             conditions: 0,
-            automaton_bytes: 0,
+            regexes: goregex::Compiler::new(goregex::Limits::default()),
             patterns: BTreeMap::new(),
         }
     }

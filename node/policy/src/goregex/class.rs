@@ -1,32 +1,85 @@
 //! Escapes and classes: everything that stands for one character.
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::cursor::Cursor;
 use super::error::{GoRegexError, GoRegexErrorKind as Kind};
 use super::set::{RUNE_MAX, RuneSet};
-use super::unicode::{self, Folds};
+use super::unicode::{self, Folds, Tables};
 
 /// Whether letters that differ in case only are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Case {
     Distinct,
     Folded,
 }
 
+/// What was read of the tables, for all patterns that are compiled together.
+#[derive(Debug)]
+pub(super) struct Library {
+    tables: Tables,
+    folds: Option<Folds>,
+    /// By their name as it is looked up: as many as there are names, in two cases.
+    named: BTreeMap<(String, Case), RuneSet>,
+    /// How many bytes of ranges and tables were gone through.
+    made_bytes: usize,
+}
+
+impl Library {
+    pub(super) fn new(tables: Tables) -> Self {
+        Self {
+            tables,
+            folds: None,
+            named: BTreeMap::new(),
+            made_bytes: 0,
+        }
+    }
+
+    pub(super) fn made_bytes(&self) -> usize {
+        self.made_bytes
+    }
+
+    /// The class of Unicode of this name.
+    fn named(&mut self, name: &str, case: Case) -> Option<RuneSet> {
+        let name = unicode::plain(name);
+        let case = match unicode::ignores_case(&name) {
+            true => Case::Distinct,
+            false => case,
+        };
+        let key = (name, case);
+        if let Some(set) = self.named.get(&key) {
+            return Some(set.clone());
+        }
+        self.made_bytes = self.made_bytes.saturating_add(self.tables.unicode.len());
+        let set = self.tables.named(&key.0)?;
+        let set = self.fold(set, case);
+        self.named.insert(key, set.clone());
+        Some(set)
+    }
+
+    fn fold(&mut self, set: RuneSet, case: Case) -> RuneSet {
+        match case {
+            Case::Distinct => set,
+            Case::Folded => set.folded(self.folds.get_or_insert_with(|| Folds::new(&self.tables))),
+        }
+    }
+}
+
 /// Reads classes out of one pattern.
 #[derive(Debug)]
-pub(super) struct Classes {
-    folds: Option<Folds>,
+pub(super) struct Classes<'l> {
+    library: &'l mut Library,
     /// How many more ranges the classes of this pattern may come to.
     ranges_left: usize,
     ranges_max: usize,
 }
 
-impl Classes {
-    pub(super) fn new(ranges_max: usize) -> Self {
+impl<'l> Classes<'l> {
+    pub(super) fn new(library: &'l mut Library, ranges_max: usize) -> Self {
         Self {
-            folds: None,
+            library,
             ranges_left: ranges_max,
             ranges_max,
         }
@@ -34,7 +87,7 @@ impl Classes {
 
     /// This character, or all that are the same letter.
     pub(super) fn single(&mut self, rune: u32, case: Case) -> RuneSet {
-        self.fold(RuneSet::from_ranges([(rune, rune)].to_vec()), case)
+        self.library.fold(RuneSet::from_ranges([(rune, rune)].to_vec()), case)
     }
 
     /// Reads `\d`, `\pL`, `\P{Greek}` and the like; `None` if the escape here is no class.
@@ -48,35 +101,27 @@ impl Classes {
         let (true, Some(letter)) = (ahead.eat("\\"), ahead.next()) else {
             return Ok(None);
         };
-        let (set, negated, case) = match letter {
-            'd' | 's' | 'w' | 'D' | 'S' | 'W' => (
-                unicode::perl(letter.to_ascii_lowercase()),
-                letter.is_ascii_uppercase(),
-                case,
-            ),
+        let unknown = GoRegexError {
+            at,
+            kind: Kind::UnicodeClassUnknown,
+        };
+        let (set, negated) = match letter {
+            'd' | 's' | 'w' | 'D' | 'S' | 'W' => {
+                let set = self.library.tables.perl(letter.to_ascii_lowercase());
+                let set = set.map(|set| self.library.fold(set, case));
+                (set, letter.is_ascii_uppercase())
+            }
             'p' | 'P' => {
-                let name = unicode_name(&mut ahead).ok_or(GoRegexError {
-                    at,
-                    kind: Kind::UnicodeClassUnknown,
-                })?;
+                let name = unicode_name(&mut ahead).ok_or(unknown)?;
                 let bare = name.strip_prefix('^');
-                let negated = (letter == 'P') != bare.is_some();
-                let name = bare.unwrap_or(name);
-                let case = if unicode::ignores_case(name) {
-                    Case::Distinct
-                } else {
-                    case
-                };
-                (unicode::named(name), negated, case)
+                let set = self.library.named(bare.unwrap_or(name), case);
+                (set, (letter == 'P') != bare.is_some())
             }
             _ => return Ok(None),
         };
-        let set = set.ok_or(GoRegexError {
-            at,
-            kind: Kind::UnicodeClassUnknown,
-        })?;
+        let set = set.ok_or(unknown)?;
         *cursor = ahead;
-        self.finish(set, case, negated, at).map(Some)
+        self.finish(set, negated, at).map(Some)
     }
 
     /// Reads a class in brackets. The cursor stands at its `[`.
@@ -101,13 +146,13 @@ impl Classes {
                 Some(set) => ranges.extend_from_slice(set.ranges()),
                 None => {
                     let range = class_range(cursor, at)?;
-                    let set = self.fold(RuneSet::from_ranges([range].to_vec()), case);
+                    let set = self.library.fold(RuneSet::from_ranges([range].to_vec()), case);
                     ranges.extend_from_slice(set.ranges());
                 }
             }
         }
         // Each part was folded already, and a class is negated after that: `(?i)[^k]` has no K.
-        self.finish(RuneSet::from_ranges(ranges), Case::Distinct, negated, at)
+        self.finish(RuneSet::from_ranges(ranges), negated, at)
     }
 
     /// Reads `[:alpha:]` or `[:^alpha:]` inside a class.
@@ -126,25 +171,26 @@ impl Classes {
             return Ok(None);
         };
         let bare = name.strip_prefix('^');
-        let set = unicode::posix(bare.unwrap_or(name));
+        let set = self.library.tables.posix(bare.unwrap_or(name));
         let set = set.ok_or(GoRegexError {
             at,
             kind: Kind::ClassNameUnknown,
         })?;
         *cursor = ahead;
-        self.finish(set, case, bare.is_some(), at).map(Some)
+        let set = self.library.fold(set, case);
+        self.finish(set, bare.is_some(), at).map(Some)
     }
 
-    /// Folds, then negates, in this order as Go does, and counts what came of it.
+    /// Negates what was folded before, in this order as Go does, and counts what came of it.
     fn finish(
         &mut self,
         set: RuneSet,
-        case: Case,
         negated: bool,
         at: usize,
     ) -> Result<RuneSet, GoRegexError> {
-        let set = self.fold(set, case);
         let set = if negated { set.negated() } else { set };
+        let bytes = size_of_val(set.ranges());
+        self.library.made_bytes = self.library.made_bytes.saturating_add(bytes);
         let left = self.ranges_left.checked_sub(set.ranges().len());
         let max = self.ranges_max.saturating_mul(size_of::<(u32, u32)>());
         self.ranges_left = left.ok_or(GoRegexError {
@@ -152,13 +198,6 @@ impl Classes {
             kind: Kind::SizeLimit { max },
         })?;
         Ok(set)
-    }
-
-    fn fold(&mut self, set: RuneSet, case: Case) -> RuneSet {
-        match case {
-            Case::Distinct => set,
-            Case::Folded => set.folded(self.folds.get_or_insert_with(Folds::new)),
-        }
     }
 }
 

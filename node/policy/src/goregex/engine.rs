@@ -1,4 +1,5 @@
-//! Which automaton searches: a complete table for short texts, a lazy one with prefilters for long.
+//! Which automaton searches: a complete table of states, one that is made as it is needed, or the
+//! one that counts its steps. What is no part of any match is skipped first.
 //!
 //! Only forwards: whether there is a match is known where the first one ends, and an automaton
 //! that runs backwards to where it began would take most of the memory.
@@ -9,113 +10,161 @@ use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use regex_automata::dfa::{Automaton, StartKind, dense};
-use regex_automata::nfa::thompson::pikevm::{self, PikeVM};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
-use regex_automata::util::look::Look;
 use regex_automata::util::pool::Pool;
 use regex_automata::util::prefilter::Prefilter;
-use regex_automata::{Input, MatchKind, hybrid};
-use regex_syntax::hir::Hir;
+use regex_automata::util::primitives::StateID;
+use regex_automata::{Anchored, Input, MatchKind, hybrid};
+use regex_syntax::hir::{Dot, Hir, Look, Repetition};
 
 use super::Limits;
 use super::error::{GoRegexError, GoRegexErrorKind};
+use super::vm::{self, Threads};
 
-/// Up to this length the table of all states is the faster one: above, a prefilter wins.
-const DFA_TEXT_BYTES_MAX: usize = 512;
-/// Making the table takes time in proportion to the states of the NFA, for each of its own states.
-const DFA_NFA_STATES_MAX: usize = 2_000;
-/// The lazy table gives up when it was filled this often and each state then served fewer than
-/// so many bytes: making states would be slower than doing without.
-const LAZY_FILLED_MAX: usize = 3;
-const LAZY_BYTES_A_STATE_MIN: usize = 10;
+/// Shorter texts are searched before a prefilter is set up.
+const SKIP_TEXT_BYTES_MIN: usize = 64;
+/// So many steps for a table count as a byte made, when what many patterns cost is counted.
+const STEPS_A_BYTE: usize = 64;
+/// What a state of the lazy table takes beside its row, at the least.
+const LAZY_STATE_BYTES_MIN: usize = 64;
 
 /// Working memory that searches at the same time take turns in.
 type Caches<C> = Pool<C, Box<dyn Fn() -> C + Send + Sync + UnwindSafe + RefUnwindSafe>>;
 
-/// A compiled expression. Each engine stands in for the one before it where that has no answer.
+/// A compiled expression.
 pub(super) struct Engine {
-    table: Option<dense::DFA<Vec<u32>>>,
-    lazy: Option<(hybrid::dfa::DFA, Caches<hybrid::dfa::Cache>)>,
-    /// Always has an answer, in time linear in the text for all its states together.
-    vm: (PikeVM, Caches<pikevm::Cache>),
-    /// A search may end where the first match ends. Not with `\B`, which by bytes holds inside a
-    /// character too: such an empty match is passed over by searching on after it, and would take
-    /// a match with it that begins at that very character and ends later.
-    earliest: bool,
+    nfa: NFA,
+    /// Whether a search begins at its first byte only: see [`begin_at_characters`].
+    anchored: Anchored,
+    /// Finds where a match may begin at the earliest.
+    skip: Option<Prefilter>,
+    searcher: Searcher,
+    steps_max: usize,
+}
+
+/// What searches.
+enum Searcher {
+    /// Takes the same time for every byte of any text, and always has an answer.
+    Table(Box<dense::DFA<Vec<u32>>>),
+    /// For patterns whose table would be too large. Without an answer from the lazy table, the
+    /// threads are followed one by one.
+    Threads {
+        lazy: Option<Box<(hybrid::dfa::DFA, Caches<hybrid::dfa::Cache>)>>,
+        threads: Caches<Threads>,
+        /// What the threads cost for a byte, at most.
+        cost: usize,
+    },
 }
 
 impl Engine {
-    pub(super) fn new(hir: &Hir, limits: &Limits) -> Result<Self, GoRegexError> {
-        let kind = GoRegexErrorKind::SizeLimit {
-            max: limits.nfa_bytes_max,
+    /// Adds the bytes of all automata that were made to `made`, also of those that were too large.
+    pub(super) fn new(
+        hir: &Hir,
+        limits: &Limits,
+        made: &mut usize,
+    ) -> Result<Self, GoRegexError> {
+        let skip = if hir.properties().look_set_prefix().contains(Look::Start) {
+            // Looking for how a match begins is no use where it can begin in one place only.
+            None
+        } else {
+            Prefilter::from_hir_prefix(MatchKind::LeftmostFirst, hir)
         };
-        let too_large = GoRegexError { at: 0, kind };
-        // While it is made it has states that the finished automaton does without.
-        let config = thompson::Config::new()
-            .which_captures(WhichCaptures::None)
-            .nfa_size_limit(Some(limits.nfa_bytes_max.saturating_mul(2)));
-        // Every error here is a size: of the automaton, or of the numbers for its states.
-        let nfa = thompson::Compiler::new()
-            .configure(config)
-            .build_from_hir(hir);
-        let nfa = nfa.map_err(|_| too_large)?;
-        if nfa.memory_usage() > limits.nfa_bytes_max {
-            return Err(too_large);
-        }
-        let earliest = !nfa.look_set_any().contains(Look::WordAsciiNegate);
-        let vm = PikeVM::new_from_nfa(nfa.clone()).map_err(|_| too_large)?;
-        let cache = vm.clone();
-        let caches = Pool::new(Box::new(move || cache.create_cache()) as Box<_>);
+        let (nfa, anchored) = if hir.properties().look_set().contains(Look::WordAsciiNegate) {
+            (nfa(&begin_at_characters(hir), limits, made)?, Anchored::Yes)
+        } else {
+            (nfa(hir, limits, made)?, Anchored::No)
+        };
+        let cost = vm::cost(&nfa);
+        let searcher = match table(&nfa, anchored, cost, limits, made) {
+            Some(table) => Searcher::Table(Box::new(table)),
+            None => {
+                let model = nfa.clone();
+                let threads = Pool::new(Box::new(move || Threads::new(&model)) as Box<_>);
+                Searcher::Threads {
+                    lazy: lazy(nfa.clone(), cost, limits).map(Box::new),
+                    threads,
+                    cost,
+                }
+            }
+        };
         Ok(Self {
-            table: table(&nfa, limits),
-            lazy: lazy(nfa, hir, limits),
-            vm: (vm, caches),
-            earliest,
+            nfa,
+            anchored,
+            skip,
+            searcher,
+            steps_max: limits.search_steps_max,
         })
     }
 
-    pub(super) fn is_match(&self, text: &str) -> bool {
-        let input = Input::new(text).earliest(self.earliest);
-        if let Some(table) = self
-            .table
-            .as_ref()
-            .filter(|_| text.len() <= DFA_TEXT_BYTES_MAX)
-            && let Ok(found) = table.try_search_fwd(&input)
-        {
-            return found.is_some();
-        }
-        if let Some((lazy, caches)) = &self.lazy {
+    /// Whether the text has a match; `None` if finding out takes over the limit of steps. The same
+    /// answer for the same pattern and text, whatever was searched before.
+    pub(super) fn search(&self, text: &str) -> Option<bool> {
+        let from = match &self.skip {
+            Some(skip) if text.len() >= SKIP_TEXT_BYTES_MIN => {
+                match skip.find(text.as_bytes(), (0..text.len()).into()) {
+                    Some(found) => found.start,
+                    None => return Some(false),
+                }
+            }
+            _ => 0,
+        };
+        let input = Input::new(text)
+            .range(from..)
+            .anchored(self.anchored)
+            .earliest(true);
+        let (lazy, threads, cost) = match &self.searcher {
+            Searcher::Table(table) => {
+                let found = table.try_search_fwd(&input);
+                return found.ok().map(|found| found.is_some());
+            }
+            Searcher::Threads {
+                lazy,
+                threads,
+                cost,
+            } => (lazy, threads, *cost),
+        };
+        if let Some((lazy, caches)) = lazy.as_deref() {
             let mut cache = caches.get();
+            // Where the threads surely have an answer, what earlier searches left in the cache
+            // only saves time. Elsewhere it would decide whether there is an answer.
+            if cost.saturating_mul(text.len() + 1) > self.steps_max {
+                cache.reset(lazy);
+            }
             if let Ok(found) = lazy.try_search_fwd(&mut cache, &input) {
-                return found.is_some();
+                return Some(found.is_some());
             }
             // Left full, it would make every later search give up too: one text made for that
             // would slow down all that follow it.
             cache.reset(lazy);
         }
-        let (vm, caches) = &self.vm;
-        vm.search_slots(&mut caches.get(), &input, &mut [])
-            .is_some()
+        let mut left = self.steps_max;
+        vm::search(
+            &self.nfa,
+            &mut threads.get(),
+            (self.start(), from),
+            text.as_bytes(),
+            &mut left,
+        )
     }
 
-    /// The engine with nothing but what stands in last.
-    #[cfg(test)]
-    pub(super) fn without_tables(self) -> Self {
-        Self {
-            table: None,
-            lazy: None,
-            vm: self.vm,
-            earliest: self.earliest,
+    fn start(&self) -> StateID {
+        match self.anchored {
+            Anchored::No => self.nfa.start_unanchored(),
+            Anchored::Yes | Anchored::Pattern(_) => self.nfa.start_anchored(),
         }
     }
 
     pub(super) fn has_table(&self) -> bool {
-        self.table.is_some()
+        matches!(self.searcher, Searcher::Table(_))
     }
 
     pub(super) fn size_bytes(&self) -> usize {
-        let table = self.table.as_ref().map_or(0, dense::DFA::memory_usage);
-        table + self.vm.0.get_nfa().memory_usage()
+        let table = match &self.searcher {
+            Searcher::Table(table) => table.memory_usage(),
+            Searcher::Threads { .. } => 0,
+        };
+        let skip = self.skip.as_ref().map_or(0, Prefilter::memory_usage);
+        table + skip + self.nfa.memory_usage()
     }
 }
 
@@ -128,39 +177,90 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// The table of all states, unless it would be too large.
-fn table(nfa: &NFA, limits: &Limits) -> Option<dense::DFA<Vec<u32>>> {
-    if nfa.states().len() > DFA_NFA_STATES_MAX {
-        return None;
-    }
-    let config = dense::Config::new()
-        .start_kind(StartKind::Unanchored)
-        .dfa_size_limit(Some(limits.dfa_bytes_max))
-        .determinize_size_limit(Some(limits.determinize_bytes_max));
-    dense::Builder::new()
-        .configure(config)
-        .build_from_nfa(nfa)
-        .ok()
+/// The expression behind any number of characters. An automaton that may begin at every byte would
+/// let `\B` hold between the bytes of a character, where Go never looks.
+fn begin_at_characters(hir: &Hir) -> Hir {
+    let any = Hir::repetition(Repetition {
+        min: 0,
+        max: None,
+        greedy: false,
+        sub: Box::new(Hir::dot(Dot::AnyChar)),
+    });
+    Hir::concat([any, hir.clone()].into())
 }
 
-/// The table that is made as it is needed. A large pattern gets room for a few states in any case.
+fn nfa(hir: &Hir, limits: &Limits, made: &mut usize) -> Result<NFA, GoRegexError> {
+    // While it is made it has states that the finished automaton does without.
+    let max = limits.nfa_bytes_max.saturating_mul(2);
+    let config = thompson::Config::new()
+        .which_captures(WhichCaptures::None)
+        // Only texts are searched, and no match begins inside a character.
+        .utf8(false)
+        .nfa_size_limit(Some(max));
+    let nfa = thompson::Compiler::new()
+        .configure(config)
+        .build_from_hir(hir);
+    let bytes = nfa.as_ref().map_or(max, NFA::memory_usage);
+    *made = made.saturating_add(bytes);
+    // Every error here is a size: of the automaton, or of the numbers for its states.
+    let nfa = nfa.ok().filter(|_| bytes <= limits.nfa_bytes_max);
+    nfa.ok_or(GoRegexError {
+        at: 0,
+        kind: GoRegexErrorKind::SizeLimit {
+            max: limits.nfa_bytes_max,
+        },
+    })
+}
+
+/// The table of all states, unless it would be too large or take too long to make.
+fn table(
+    nfa: &NFA,
+    anchored: Anchored,
+    cost: usize,
+    limits: &Limits,
+    made: &mut usize,
+) -> Option<dense::DFA<Vec<u32>>> {
+    // Each entry of the table takes a step of all threads to make.
+    let entries = limits.table_steps_max / cost.max(1);
+    let bytes_max = limits
+        .dfa_bytes_max
+        .min(entries.saturating_mul(size_of::<u32>()));
+    let start = match anchored {
+        Anchored::No => StartKind::Unanchored,
+        Anchored::Yes | Anchored::Pattern(_) => StartKind::Anchored,
+    };
+    let config = dense::Config::new()
+        .start_kind(start)
+        .dfa_size_limit(Some(bytes_max))
+        .determinize_size_limit(Some(limits.determinize_bytes_max));
+    let table = dense::Builder::new()
+        .configure(config)
+        .build_from_nfa(nfa)
+        .ok();
+    let bytes = table.as_ref().map_or(bytes_max, dense::DFA::memory_usage);
+    let steps = (bytes / size_of::<u32>()).saturating_mul(cost);
+    *made = made.saturating_add(bytes.max(steps / STEPS_A_BYTE));
+    table
+}
+
+/// The table that is made as it is needed, and gives up when it is full.
 fn lazy(
     nfa: NFA,
-    hir: &Hir,
+    cost: usize,
     limits: &Limits,
 ) -> Option<(hybrid::dfa::DFA, Caches<hybrid::dfa::Cache>)> {
-    // Looking ahead for how a match begins is no use where it can begin in one place only.
-    let prefilter = match nfa.is_always_start_anchored() {
-        true => None,
-        false => Prefilter::from_hir_prefix(MatchKind::LeftmostFirst, hir),
-    };
+    let row = nfa.byte_classes().stride2();
+    let row = size_of::<u32>().checked_shl(u32::try_from(row).ok()?)?;
+    // Each state takes a step of all threads to make.
+    let states = limits.lazy_steps_max / cost.max(1);
+    if states == 0 {
+        return None;
+    }
+    let capacity = states.saturating_mul(row + LAZY_STATE_BYTES_MIN);
     let config = hybrid::dfa::Config::new()
-        .specialize_start_states(prefilter.is_some())
-        .prefilter(prefilter)
-        .cache_capacity(limits.cache_bytes_max)
+        .cache_capacity(capacity.min(limits.cache_bytes_max))
         .skip_cache_capacity_check(true)
-        .minimum_cache_clear_count(Some(LAZY_FILLED_MAX))
-        .minimum_bytes_per_state(Some(LAZY_BYTES_A_STATE_MIN));
+        .minimum_cache_clear_count(Some(0));
     let lazy = hybrid::dfa::Builder::new()
         .configure(config)
         .build_from_nfa(nfa)

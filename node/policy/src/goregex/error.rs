@@ -76,7 +76,7 @@ pub enum GoRegexErrorKind {
         /// How many bytes the compiled pattern may have.
         max: usize,
     },
-    /// `\x{D800}`: half of a UTF-16 pair, which no text has, though Go would take it.
+    /// `^\x{D800}`: half of a UTF-16 pair, which no text has, with `^`, though Go would take it.
     #[error("half of a surrogate pair, which is in no text; write the character it is half of")]
     SurrogateAlone,
     /// A backslash at the end.

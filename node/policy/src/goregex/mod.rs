@@ -3,12 +3,12 @@
 //! no pattern is ever handed to another parser.
 //!
 //! Beyond Go's own refusals, these are refused, all when the pattern is compiled: what goes over
-//! [`Limits`], and half a surrogate pair alone ([`GoRegexErrorKind::SurrogateAlone`]). What is
+//! [`Limits`], and half a surrogate pair after `^` ([`GoRegexErrorKind::SurrogateAlone`]). What is
 //! accepted has Go's verdict on every text. Texts are `str`, so that bytes which are not UTF-8,
 //! where Go has rules of its own, cannot occur.
 //!
 //! No engine here backtracks: a search takes time in proportion to the text, at worst times the
-//! states of the pattern.
+//! states of the pattern, and without an answer ends after [`SEARCH_STEPS_MAX`].
 
 mod class;
 mod cursor;
@@ -18,6 +18,7 @@ mod parse;
 mod piece;
 mod set;
 mod unicode;
+mod vm;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
+use self::class::Library;
 use self::engine::Engine;
 pub use self::error::{GoRegexError, GoRegexErrorKind};
 
@@ -39,9 +41,17 @@ pub const NFA_BYTES_MAX: usize = 1 << 20;
 /// How large a table of all states may be; a pattern that needs a larger one does without.
 pub const DFA_BYTES_MAX: usize = 256 << 10;
 /// How much memory may be used while such a table is made.
-pub const DETERMINIZE_BYTES_MAX: usize = 1 << 20;
-/// How large the cache of states may be that a search in a long text fills.
-pub const CACHE_BYTES_MAX: usize = 1 << 20;
+pub const DETERMINIZE_BYTES_MAX: usize = 512 << 10;
+/// How many steps such a table may take to make: its entries, times what a step of the pattern
+/// costs at most.
+pub const TABLE_STEPS_MAX: usize = 32 << 20;
+/// How large the cache of states may be that a search without a table fills.
+pub const CACHE_BYTES_MAX: usize = 256 << 10;
+/// How many steps it may take to fill, counted as for the table.
+pub const LAZY_STEPS_MAX: usize = 8 << 20;
+/// How many steps one search may take without a table: the bytes of the text, times the states of
+/// the pattern that a match could then be in. Over it, the search has no answer.
+pub const SEARCH_STEPS_MAX: usize = 16 << 20;
 /// How many ranges of characters the classes of a pattern may have, all together.
 pub const CLASS_RANGES_MAX: usize = 32_768;
 /// How deep repetitions and choices may nest. The libraries below recurse that far.
@@ -59,8 +69,14 @@ pub struct Limits {
     pub dfa_bytes_max: usize,
     /// See [`DETERMINIZE_BYTES_MAX`].
     pub determinize_bytes_max: usize,
+    /// See [`TABLE_STEPS_MAX`].
+    pub table_steps_max: usize,
     /// See [`CACHE_BYTES_MAX`].
     pub cache_bytes_max: usize,
+    /// See [`LAZY_STEPS_MAX`].
+    pub lazy_steps_max: usize,
+    /// See [`SEARCH_STEPS_MAX`].
+    pub search_steps_max: usize,
     /// See [`CLASS_RANGES_MAX`].
     pub class_ranges_max: usize,
     /// See [`DEPTH_MAX`].
@@ -74,10 +90,56 @@ impl Default for Limits {
             nfa_bytes_max: NFA_BYTES_MAX,
             dfa_bytes_max: DFA_BYTES_MAX,
             determinize_bytes_max: DETERMINIZE_BYTES_MAX,
+            table_steps_max: TABLE_STEPS_MAX,
             cache_bytes_max: CACHE_BYTES_MAX,
+            lazy_steps_max: LAZY_STEPS_MAX,
+            search_steps_max: SEARCH_STEPS_MAX,
             class_ranges_max: CLASS_RANGES_MAX,
             depth_max: DEPTH_MAX,
         }
+    }
+}
+
+/// Compiles patterns, and counts what that costs.
+#[derive(Debug)]
+pub struct Compiler {
+    limits: Limits,
+    library: Library,
+    automaton_bytes: usize,
+}
+
+impl Compiler {
+    /// Every pattern by itself will be held to these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            library: Library::new(unicode::GO),
+            automaton_bytes: 0,
+        }
+    }
+
+    /// Compiles a pattern, in bounded time and memory.
+    pub fn compile(&mut self, pattern: &str) -> Result<GoRegex, GoRegexError> {
+        let max = self.limits.pattern_bytes_max;
+        if pattern.len() > max {
+            return Err(GoRegexError {
+                at: max,
+                kind: GoRegexErrorKind::PatternTooLong { max },
+            });
+        }
+        let hir = parse::parse(pattern, &self.limits, &mut self.library)?;
+        let engine = Engine::new(&hir, &self.limits, &mut self.automaton_bytes)?;
+        Ok(GoRegex {
+            pattern: pattern.to_owned(),
+            engine,
+        })
+    }
+
+    /// How many bytes of classes and automata all patterns so far have made, kept or not, those
+    /// that were refused too: a pattern of a few bytes can make megabytes before it turns out to
+    /// be too large. Time grows with it.
+    pub fn made_bytes(&self) -> usize {
+        self.automaton_bytes.saturating_add(self.library.made_bytes())
     }
 }
 
@@ -88,27 +150,16 @@ pub struct GoRegex {
 }
 
 impl GoRegex {
-    /// Compiles a pattern, in bounded time and memory.
+    /// Compiles one pattern.
     pub fn new(pattern: &str, limits: &Limits) -> Result<Self, GoRegexError> {
-        if pattern.len() > limits.pattern_bytes_max {
-            let kind = GoRegexErrorKind::PatternTooLong {
-                max: limits.pattern_bytes_max,
-            };
-            return Err(GoRegexError {
-                at: limits.pattern_bytes_max,
-                kind,
-            });
-        }
-        let engine = Engine::new(&parse::parse(pattern, limits)?, limits)?;
-        Ok(Self {
-            pattern: pattern.to_owned(),
-            engine,
-        })
+        Compiler::new(limits.clone()).compile(pattern)
     }
 
-    /// Whether the text has a match anywhere, as Go's `MatchString` says.
-    pub fn is_match(&self, text: &str) -> bool {
-        self.engine.is_match(text)
+    /// Whether the text has a match anywhere, as Go's `MatchString` says; `None` if finding out
+    /// takes over [`Limits::search_steps_max`], which no pattern with a table can. The same answer
+    /// for the same pattern, limits and text, always.
+    pub fn is_match(&self, text: &str) -> Option<bool> {
+        self.engine.search(text)
     }
 
     /// The pattern as it was written.
@@ -116,7 +167,7 @@ impl GoRegex {
         &self.pattern
     }
 
-    /// Whether short texts are searched with a table of all states. Without, a search is slower.
+    /// Whether texts are searched with a table of all states. Without, a search is slower.
     pub fn has_dfa(&self) -> bool {
         self.engine.has_table()
     }

@@ -7,7 +7,7 @@ use core::mem;
 use regex_syntax::hir::{Dot, Hir, Look};
 
 use super::Limits;
-use super::class::{self, Case, Classes};
+use super::class::{self, Case, Classes, Library};
 use super::cursor::Cursor;
 use super::error::{GoRegexError, GoRegexErrorKind as Kind};
 use super::piece::Piece;
@@ -48,27 +48,22 @@ impl Flags {
 }
 
 /// Parses a whole pattern.
-pub(super) fn parse(pattern: &str, limits: &Limits) -> Result<Hir, GoRegexError> {
+pub(super) fn parse(
+    pattern: &str,
+    limits: &Limits,
+    library: &mut Library,
+) -> Result<Hir, GoRegexError> {
     let mut parser = Parser {
         cursor: Cursor::new(pattern),
         flags: Flags::default(),
         group: Group::default(),
         outer: Vec::new(),
-        classes: Classes::new(limits.class_ranges_max),
+        classes: Classes::new(library, limits.class_ranges_max),
         depth_max: limits.depth_max,
+        surrogate_at: None,
+        has_text_start: false,
     };
-    // Where the repetition began that ends right here, if one does.
-    let mut repeated_at = None;
-    while let Some(c) = parser.cursor.peek() {
-        repeated_at = parser.step(c, repeated_at)?;
-    }
-    if !parser.outer.is_empty() {
-        return Err(GoRegexError {
-            at: parser.group.at,
-            kind: Kind::ParenUnclosed,
-        });
-    }
-    parser.group_content(0).map(Piece::into_hir)
+    parser.all().map(Piece::into_hir)
 }
 
 /// A group that is not closed yet, or the whole pattern.
@@ -86,16 +81,45 @@ struct Group {
 }
 
 #[derive(Debug)]
-struct Parser<'p> {
+struct Parser<'p, 'l> {
     cursor: Cursor<'p>,
     flags: Flags,
     group: Group,
     outer: Vec<Group>,
-    classes: Classes,
+    classes: Classes<'l>,
     depth_max: u32,
+    /// Where the first literal stands that is half of a pair.
+    surrogate_at: Option<usize>,
+    /// Whether anything is tied to the start of the text.
+    has_text_start: bool,
 }
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
+    fn all(&mut self) -> Result<Piece, GoRegexError> {
+        // Where the repetition began that ends right here, if one does.
+        let mut repeated_at = None;
+        while let Some(c) = self.cursor.peek() {
+            repeated_at = self.step(c, repeated_at)?;
+        }
+        if !self.outer.is_empty() {
+            return Err(GoRegexError {
+                at: self.group.at,
+                kind: Kind::ParenUnclosed,
+            });
+        }
+        let whole = self.group_content(0)?;
+        // No text has half a pair, so that it matches nothing; but by a slip of Go's engine for
+        // patterns that begin with `^`, there it can match U+FFFD. That cannot be meant, so it is
+        // refused rather than given a meaning that may not be Go's.
+        match self.surrogate_at {
+            Some(at) if self.has_text_start => Err(GoRegexError {
+                at,
+                kind: Kind::SurrogateAlone,
+            }),
+            Some(_) | None => Ok(whole),
+        }
+    }
+
     /// Reads one thing, and says where it began if it was a repetition.
     fn step(&mut self, c: char, before: Option<usize>) -> Result<Option<usize>, GoRegexError> {
         let at = self.cursor.at();
@@ -179,12 +203,7 @@ impl Parser<'_> {
                 Some(set) => self.class(&set, at)?,
                 None => {
                     let rune = class::escaped_rune(&mut self.cursor)?;
-                    if SURROGATES.contains(&rune) {
-                        return Err(GoRegexError {
-                            at,
-                            kind: Kind::SurrogateAlone,
-                        });
-                    }
+                    self.note_surrogate(rune, at);
                     self.literal(rune);
                 }
             },
@@ -205,19 +224,20 @@ impl Parser<'_> {
     }
 
     fn class(&mut self, set: &RuneSet, at: usize) -> Result<(), GoRegexError> {
-        // Go makes a literal of it, which by a slip of its one-pass engine can match U+FFFD. It
-        // cannot be meant, so it is refused rather than given a meaning that may not be Go's.
+        // Go makes a literal of it.
         if let [(lo, hi)] = set.ranges()
             && lo == hi
-            && SURROGATES.contains(lo)
         {
-            return Err(GoRegexError {
-                at,
-                kind: Kind::SurrogateAlone,
-            });
+            self.note_surrogate(*lo, at);
         }
         self.group.pieces.push(Piece::single(set.to_hir()));
         Ok(())
+    }
+
+    fn note_surrogate(&mut self, rune: u32, at: usize) {
+        if SURROGATES.contains(&rune) {
+            self.surrogate_at.get_or_insert(at);
+        }
     }
 
     fn literal(&mut self, rune: u32) {
@@ -231,6 +251,7 @@ impl Parser<'_> {
         for _ in 0..length {
             self.cursor.next();
         }
+        self.has_text_start |= look == Look::Start;
         self.group.pieces.push(Piece::single(Hir::look(look)));
     }
 

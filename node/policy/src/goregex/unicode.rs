@@ -8,10 +8,25 @@ use alloc::vec::Vec;
 
 use super::set::{RUNE_MAX, RuneSet};
 
-const TABLES: &str = include_str!("unicode17.txt");
-
 /// A class that is ASCII whatever the flags: its name and its ranges.
-type AsciiClass = (&'static str, &'static [(u8, u8)]);
+pub(super) type AsciiClass = (&'static str, &'static [(u8, u8)]);
+
+/// What classes hold. There is one such set of tables, [`GO`]; tests alter a copy of it, to see
+/// that the vectors notice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tables {
+    pub(super) perl: &'static [AsciiClass],
+    pub(super) posix: &'static [AsciiClass],
+    /// The text of `unicode17.txt`.
+    pub(super) unicode: &'static str,
+}
+
+/// The tables of Go 1.27.
+pub(super) const GO: Tables = Tables {
+    perl: &PERL,
+    posix: &POSIX,
+    unicode: include_str!("unicode17.txt"),
+};
 
 const PERL: [AsciiClass; 3] = [
     ("d", &[(b'0', b'9')]),
@@ -92,15 +107,59 @@ const CATEGORY_NAMES: [(&str, &str); 42] = [
     ("uppercaseletter", "Lu"),
 ];
 
-/// The ranges of `\d`, `\s` or `\w`, by the letter.
-pub(super) fn perl(letter: char) -> Option<RuneSet> {
-    let mut name = [0; 4];
-    ascii_class(&PERL, letter.encode_utf8(&mut name))
-}
+impl Tables {
+    /// The ranges of `\d`, `\s` or `\w`, by the letter.
+    pub(super) fn perl(&self, letter: char) -> Option<RuneSet> {
+        let mut name = [0; 4];
+        ascii_class(self.perl, letter.encode_utf8(&mut name))
+    }
 
-/// The ranges of `[:name:]`.
-pub(super) fn posix(name: &str) -> Option<RuneSet> {
-    ascii_class(&POSIX, name)
+    /// The ranges of `[:name:]`.
+    pub(super) fn posix(&self, name: &str) -> Option<RuneSet> {
+        ascii_class(self.posix, name)
+    }
+
+    /// The ranges of `\p{name}`: a category, a script, `Any`, `Assigned` or `ASCII`, by its
+    /// [`plain`] name.
+    pub(super) fn named(&self, name: &str) -> Option<RuneSet> {
+        match name {
+            "any" => return Some(RuneSet::from_ranges([(0, RUNE_MAX)].to_vec())),
+            "ascii" => return Some(RuneSet::from_ranges([(0, 0x7F)].to_vec())),
+            "assigned" => return Some(self.unassigned()?.negated()),
+            _ => {}
+        }
+        let long = CATEGORY_NAMES.iter().find(|(known, _)| *known == name);
+        let category = long.map_or_else(|| plain(name), |(_, short)| plain(short));
+        match category.as_str() {
+            "cn" => self.unassigned(),
+            "lc" => self.union(|kind| matches!(kind, "Ll" | "Lt" | "Lu")),
+            // Go counts the unassigned among the others.
+            "c" => {
+                let mut ranges = self.unassigned()?.ranges().to_vec();
+                ranges.extend_from_slice(self.union(|kind| kind.starts_with('C'))?.ranges());
+                Some(RuneSet::from_ranges(ranges))
+            }
+            "l" | "m" | "n" | "p" | "s" | "z" => {
+                self.union(|kind| kind.get(..1).is_some_and(|first| plain(first) == category))
+            }
+            _ => lines(self.unicode)
+                .find(|line| is_called(line.name, &category))
+                .and_then(|line| Some(RuneSet::from_ranges(line.ranges()?))),
+        }
+    }
+
+    fn unassigned(&self) -> Option<RuneSet> {
+        Some(self.union(|_| true)?.negated())
+    }
+
+    fn union(&self, wanted: impl Fn(&str) -> bool) -> Option<RuneSet> {
+        let mut ranges = Vec::new();
+        let categories = lines(self.unicode).filter(|line| line.table == "category");
+        for line in categories.filter(|line| wanted(line.name)) {
+            ranges.extend(line.ranges()?);
+        }
+        Some(RuneSet::from_ranges(ranges))
+    }
 }
 
 fn ascii_class(classes: &[AsciiClass], name: &str) -> Option<RuneSet> {
@@ -111,57 +170,24 @@ fn ascii_class(classes: &[AsciiClass], name: &str) -> Option<RuneSet> {
     Some(RuneSet::from_ranges(ranges.collect()))
 }
 
-/// The ranges of `\p{name}`: a category, a script, `Any`, `Assigned` or `ASCII`. Case, blanks,
-/// `_` and `-` in the name count for nothing.
-pub(super) fn named(name: &str) -> Option<RuneSet> {
-    let name = plain(name);
-    match name.as_str() {
-        "any" => return Some(RuneSet::from_ranges([(0, RUNE_MAX)].to_vec())),
-        "ascii" => return Some(RuneSet::from_ranges([(0, 0x7F)].to_vec())),
-        "assigned" => return Some(unassigned()?.negated()),
-        _ => {}
-    }
-    let long = CATEGORY_NAMES.iter().find(|(known, _)| *known == name);
-    let category = long.map_or_else(|| name.clone(), |(_, short)| plain(short));
-    match category.as_str() {
-        "cn" => unassigned(),
-        "lc" => union(|kind| matches!(kind, "Ll" | "Lt" | "Lu")),
-        // Go counts the unassigned among the others.
-        "c" => {
-            let mut ranges = unassigned()?.ranges().to_vec();
-            ranges.extend_from_slice(union(|kind| kind.starts_with('C'))?.ranges());
-            Some(RuneSet::from_ranges(ranges))
-        }
-        "l" | "m" | "n" | "p" | "s" | "z" => {
-            union(|kind| kind.get(..1).is_some_and(|first| plain(first) == category))
-        }
-        _ => lines()
-            .find(|line| plain(line.name) == category)
-            .and_then(|line| Some(RuneSet::from_ranges(line.ranges()?))),
-    }
-}
-
-/// Whether `(?i)` changes nothing in the class of this name: Go has no folding table for `LC`, and
+/// Whether `(?i)` changes nothing in the class of this [`plain`] name: Go has no folding table for `LC`, and
 /// so leaves out U+0345, which elsewhere is the same letter as an iota.
 pub(super) fn ignores_case(name: &str) -> bool {
-    matches!(plain(name).as_str(), "casedletter" | "lc")
+    matches!(name, "casedletter" | "lc")
 }
 
-fn plain(name: &str) -> String {
-    let kept = name.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
-    kept.map(|c| c.to_ascii_lowercase()).collect()
+/// The name as it is looked up: case, blanks, `_` and `-` in it count for nothing.
+pub(super) fn plain(name: &str) -> String {
+    name.chars().filter_map(plain_char).collect()
 }
 
-fn unassigned() -> Option<RuneSet> {
-    Some(union(|_| true)?.negated())
+fn plain_char(c: char) -> Option<char> {
+    (!matches!(c, '_' | '-' | ' ')).then(|| c.to_ascii_lowercase())
 }
 
-fn union(wanted: impl Fn(&str) -> bool) -> Option<RuneSet> {
-    let mut ranges = Vec::new();
-    for line in lines().filter(|line| line.table == "category" && wanted(line.name)) {
-        ranges.extend(line.ranges()?);
-    }
-    Some(RuneSet::from_ranges(ranges))
+/// Whether a table's name is this one, looked up.
+fn is_called(table: &str, plain: &str) -> bool {
+    table.chars().filter_map(plain_char).eq(plain.chars())
 }
 
 /// One table of the file: its words, over as many lines as it takes.
@@ -191,16 +217,16 @@ fn hex(digits: &str) -> Option<u32> {
 }
 
 /// The tables of ranges, in the order of the file.
-fn lines() -> impl Iterator<Item = Line> {
-    tables().filter_map(|text| {
+fn lines(unicode: &'static str) -> impl Iterator<Item = Line> {
+    tables(unicode).filter_map(|text| {
         let (table, rest) = text.split_once(' ')?;
         let (name, words) = rest.split_once(' ')?;
         (table != "fold").then_some(Line { table, name, words })
     })
 }
 
-fn tables() -> impl Iterator<Item = &'static str> {
-    let mut rest = TABLES;
+fn tables(unicode: &'static str) -> impl Iterator<Item = &'static str> {
+    let mut rest = unicode;
     core::iter::from_fn(move || {
         let ends = rest.match_indices('\n').map(|(at, _)| at);
         let end = ends
@@ -221,8 +247,8 @@ pub(super) struct Folds {
 }
 
 impl Folds {
-    pub(super) fn new() -> Self {
-        let words = tables()
+    pub(super) fn new(tables: &Tables) -> Self {
+        let words = self::tables(tables.unicode)
             .find_map(|table| table.strip_prefix("fold "))
             .unwrap_or("");
         let mut pairs = Vec::new();

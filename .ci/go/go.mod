@@ -1,0 +1,3 @@
+module tollbook/vectors
+
+go 1.27
