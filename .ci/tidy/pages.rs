@@ -5,17 +5,20 @@ use sha2::{Digest, Sha256};
 use crate::tree;
 
 /// (page, the sources that it describes).
-const PAGES: [(&str, &[&str]); 1] = [(
-    "storage/audit/FORMAT.md",
-    &[
-        "storage/audit/src/encode.rs",
-        "storage/audit/src/frame.rs",
-        "storage/audit/src/head.rs",
-        "storage/audit/src/limits.rs",
-        "storage/audit/src/note.rs",
-        "storage/audit/src/record.rs",
-    ],
-)];
+const PAGES: [(&str, &[&str]); 2] = [
+    ("node/policy/FORMAT.md", &["node/policy/src/digest.rs"]),
+    (
+        "storage/audit/FORMAT.md",
+        &[
+            "storage/audit/src/encode.rs",
+            "storage/audit/src/frame.rs",
+            "storage/audit/src/head.rs",
+            "storage/audit/src/limits.rs",
+            "storage/audit/src/note.rs",
+            "storage/audit/src/record.rs",
+        ],
+    ),
+];
 
 /// A page carries a line `Describes <path> at sha256 <first 16 hex digits>` for each source.
 #[test]

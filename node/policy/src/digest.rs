@@ -1,4 +1,4 @@
-//! The digest that names a policy's revision.
+//! The digest that names a policy's revision. `FORMAT.md` says what the bytes are.
 //!
 //! Canonical form: every value with a tag byte and, where it has parts, their count; members of
 //! objects sorted by key; strings without escapes; numbers by value. The whole document goes in,

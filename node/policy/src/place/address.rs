@@ -216,8 +216,8 @@ fn is_well_escaped(path: &str) -> bool {
     })
 }
 
-/// The path with its dots resolved, as WHATWG does it: an empty segment is one to go up from. To a
-/// server that merges slashes and drops `;` parameters first it is none, so that `/a//../b` is `/b`.
+/// The path with its dots resolved, as WHATWG does it: an empty segment is one to go up from. To
+/// a server that merges slashes and drops `;` parameters first it is none: `/a//../b` is `/b`.
 ///
 /// Not left to `url`: it keeps what looks like a drive of Windows (`/a/C:/../..`) below any scheme.
 fn resolve(path: &str, slashes: Slashes) -> String {

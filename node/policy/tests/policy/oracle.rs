@@ -510,6 +510,7 @@ fn tool(name: &'static str) -> impl Strategy<Value = String> {
     )
 }
 
+/// A policy that loads.
 pub(crate) fn policy() -> impl Strategy<Value = String> {
     let default = one_of(&["", r#","default":"allow""#, r#","default":"deny""#]);
     let hide = prop_oneof![
