@@ -1,6 +1,7 @@
 // Writes random patterns, and what Go's regexp says of them, as rows of JSON.
 //
-// With -seeds FILE, a pattern a line, a third of them are those with one character changed.
+// With -seeds FILE, a pattern a line, a third of them are those with a character or two changed.
+// With -each FILE, they are the patterns of that file. With -texts 0, the texts are single characters.
 package main
 
 import (
@@ -261,6 +262,17 @@ func (g generator) row(pattern string, texts int) Row {
 		panic(err)
 	}
 	seen := map[string]bool{}
+	for c := rune(0); texts == 0 && c < 0x180+rune(len(letters)); c++ {
+		text := string(c)
+		if c >= 0x180 {
+			text = string(letters[c-0x180])
+		}
+		if re.MatchString(text) {
+			row.Match = append(row.Match, text)
+		} else {
+			row.No = append(row.No, text)
+		}
+	}
 	for range texts {
 		// Half a pair in a text becomes U+FFFD, as it does in JSON.
 		text := strings.ToValidUTF8(g.text(tree), "\ufffd")
@@ -277,20 +289,28 @@ func (g generator) row(pattern string, texts int) Row {
 	return row
 }
 
+func lines(path string) []string {
+	if path == "" {
+		return nil
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		panic(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(file), "\n"), "\n")
+}
+
 func main() {
 	count := flag.Int("n", 1000, "patterns")
 	texts := flag.Int("texts", 8, "texts for each")
 	seed := flag.Uint64("seed", 1, "of the random numbers")
 	seeds := flag.String("seeds", "", "file of patterns to change, one a line")
+	each := flag.String("each", "", "file of patterns to take as they are, one a line")
 	flag.Parse()
 	g := generator{rand.New(rand.NewPCG(*seed, 0))}
-	var real []string
-	if *seeds != "" {
-		file, err := os.ReadFile(*seeds)
-		if err != nil {
-			panic(err)
-		}
-		real = strings.Split(strings.TrimSuffix(string(file), "\n"), "\n")
+	real, exact := lines(*seeds), lines(*each)
+	if exact != nil {
+		*count = len(exact)
 	}
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
@@ -299,6 +319,8 @@ func main() {
 	for n := range *count {
 		var pattern string
 		switch {
+		case exact != nil:
+			pattern = exact[n]
 		case real != nil && n%3 == 0:
 			pattern = g.mutated(pick(g, real))
 		case n%6 == 1:

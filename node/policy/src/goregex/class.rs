@@ -87,7 +87,8 @@ impl<'l> Classes<'l> {
 
     /// This character, or all that are the same letter.
     pub(super) fn single(&mut self, rune: u32, case: Case) -> RuneSet {
-        self.library.fold(RuneSet::from_ranges([(rune, rune)].to_vec()), case)
+        self.library
+            .fold(RuneSet::from_ranges([(rune, rune)].to_vec()), case)
     }
 
     /// Reads `\d`, `\pL`, `\P{Greek}` and the like; `None` if the escape here is no class.
@@ -146,7 +147,9 @@ impl<'l> Classes<'l> {
                 Some(set) => ranges.extend_from_slice(set.ranges()),
                 None => {
                     let range = class_range(cursor, at)?;
-                    let set = self.library.fold(RuneSet::from_ranges([range].to_vec()), case);
+                    let set = self
+                        .library
+                        .fold(RuneSet::from_ranges([range].to_vec()), case);
                     ranges.extend_from_slice(set.ranges());
                 }
             }
@@ -182,12 +185,7 @@ impl<'l> Classes<'l> {
     }
 
     /// Negates what was folded before, in this order as Go does, and counts what came of it.
-    fn finish(
-        &mut self,
-        set: RuneSet,
-        negated: bool,
-        at: usize,
-    ) -> Result<RuneSet, GoRegexError> {
+    fn finish(&mut self, set: RuneSet, negated: bool, at: usize) -> Result<RuneSet, GoRegexError> {
         let set = if negated { set.negated() } else { set };
         let bytes = size_of_val(set.ranges());
         self.library.made_bytes = self.library.made_bytes.saturating_add(bytes);

@@ -58,11 +58,7 @@ enum Searcher {
 
 impl Engine {
     /// Adds the bytes of all automata that were made to `made`, also of those that were too large.
-    pub(super) fn new(
-        hir: &Hir,
-        limits: &Limits,
-        made: &mut usize,
-    ) -> Result<Self, GoRegexError> {
+    pub(super) fn new(hir: &Hir, limits: &Limits, made: &mut usize) -> Result<Self, GoRegexError> {
         let skip = if hir.properties().look_set_prefix().contains(Look::Start) {
             // Looking for how a match begins is no use where it can begin in one place only.
             None
@@ -189,7 +185,7 @@ fn begin_at_characters(hir: &Hir) -> Hir {
     Hir::concat([any, hir.clone()].into())
 }
 
-fn nfa(hir: &Hir, limits: &Limits, made: &mut usize) -> Result<NFA, GoRegexError> {
+pub(super) fn nfa(hir: &Hir, limits: &Limits, made: &mut usize) -> Result<NFA, GoRegexError> {
     // While it is made it has states that the finished automaton does without.
     let max = limits.nfa_bytes_max.saturating_mul(2);
     let config = thompson::Config::new()

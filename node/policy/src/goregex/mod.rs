@@ -139,7 +139,8 @@ impl Compiler {
     /// that were refused too: a pattern of a few bytes can make megabytes before it turns out to
     /// be too large. Time grows with it.
     pub fn made_bytes(&self) -> usize {
-        self.automaton_bytes.saturating_add(self.library.made_bytes())
+        self.automaton_bytes
+            .saturating_add(self.library.made_bytes())
     }
 }
 

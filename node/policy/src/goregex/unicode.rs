@@ -216,6 +216,12 @@ fn hex(digits: &str) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok()
 }
 
+/// The names of the tables of ranges.
+#[cfg(test)]
+pub(super) fn names(tables: Tables) -> impl Iterator<Item = &'static str> {
+    lines(tables.unicode).map(|line| line.name)
+}
+
 /// The tables of ranges, in the order of the file.
 fn lines(unicode: &'static str) -> impl Iterator<Item = Line> {
     tables(unicode).filter_map(|text| {

@@ -59,8 +59,8 @@ fn state_cost(state: &State) -> usize {
         State::Union { alternates } => 1 + alternates.len(),
         State::BinaryUnion { .. } => 3,
         State::Look { .. } | State::Capture { .. } => 2,
-        State::ByteRange { trans } if continues(trans) => 0,
-        State::Sparse(ways) if ways.transitions.iter().all(continues) => 0,
+        State::ByteRange { trans } if continues(*trans) => 0,
+        State::Sparse(ways) if ways.transitions.iter().copied().all(continues) => 0,
         // For being reached and for the byte it takes; and the same for the byte after that, since
         // a thread can begin inside a character, and end there.
         State::ByteRange { .. } | State::Sparse(_) | State::Dense(_) => 4,
@@ -70,7 +70,7 @@ fn state_cost(state: &State) -> usize {
 
 /// Whether it takes the second or a later byte of a character only. No more threads are inside a
 /// character than there were before it, and those are counted.
-fn continues(way: &Transition) -> bool {
+fn continues(way: Transition) -> bool {
     (0x80..=0xBF).contains(&way.start) && (0x80..=0xBF).contains(&way.end)
 }
 
@@ -151,9 +151,7 @@ fn after(state: &State, byte: u8) -> Option<StateID> {
     match state {
         State::ByteRange { trans } => trans.matches_byte(byte).then_some(trans.next),
         State::Sparse(ways) => {
-            let at = ways
-                .transitions
-                .partition_point(|way| way.end < byte);
+            let at = ways.transitions.partition_point(|way| way.end < byte);
             let way = ways.transitions.get(at)?;
             way.matches_byte(byte).then_some(way.next)
         }
