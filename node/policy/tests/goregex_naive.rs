@@ -210,6 +210,100 @@ const PIECES: [&str; 40] = [
     "\\x{", "Greek", "D800", "\\b", "\\w", "a", "é", "\u{212A}", "\0",
 ];
 
+/// The table, the lazy table, one with room for hardly a state, and the threads.
+fn engines() -> [Limits; 4] {
+    let lazy = Limits {
+        dfa_bytes_max: 0,
+        ..Limits::default()
+    };
+    let cramped = Limits {
+        cache_bytes_max: 0,
+        ..lazy
+    };
+    let threads = Limits {
+        lazy_steps_max: 0,
+        ..lazy
+    };
+    [Limits::default(), lazy, cramped, threads]
+}
+
+/// Texts of a few letters, and such that they are long without taking the naive matcher long.
+fn text(from: usize, to: usize) -> impl Strategy<Value = Vec<char>> {
+    proptest::collection::vec(letter(), from..to)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// From 64 bytes on, what begins no match is skipped.
+    #[test]
+    fn every_engine_agrees_on_longer_texts_too(
+        node in node(),
+        fold in any::<bool>(),
+        text in text(40, 160),
+    ) {
+        let mut pattern = String::from(if fold { "(?i)" } else { "" });
+        print(&node, &mut pattern);
+        let naives = Some(Naive { text: &text, fold }.is_match(&node));
+        let text: String = text.iter().collect();
+        for limits in engines() {
+            let regex = GoRegex::new(&pattern, &limits).unwrap();
+            prop_assert_eq!(regex.is_match(&text), naives, "{:?} in {:?}", pattern, text);
+        }
+    }
+
+    /// Thousands of bytes of a few letters, with one match at most, at the end or nowhere.
+    #[test]
+    fn every_engine_agrees_on_long_texts(
+        node in node(),
+        fold in any::<bool>(),
+        unit in text(1, 6),
+        count in 100..2_000_usize,
+        tail in text(0, 7),
+    ) {
+        let mut pattern = String::from(if fold { "(?i)" } else { "" });
+        print(&node, &mut pattern);
+        let unit: String = unit.iter().collect();
+        let tail: String = tail.iter().collect();
+        let text = unit.repeat(count) + &tail;
+        let answers = engines().map(|limits| {
+            let regex = GoRegex::new(&pattern, &limits).unwrap();
+            regex.is_match(&text)
+        });
+        prop_assert!(answers[0].is_some());
+        prop_assert!(answers.iter().all(|answer| *answer == answers[0]), "{:?} {:?}", pattern, answers);
+    }
+
+    /// With few steps there may be no answer, but never a wrong one, and the same one however
+    /// often and after whatever else is asked.
+    #[test]
+    fn few_steps_give_the_true_answer_or_none(
+        node in node(),
+        texts in proptest::collection::vec(text(0, 60), 2..6),
+        steps in 1..4_000_usize,
+    ) {
+        let mut pattern = String::new();
+        print(&node, &mut pattern);
+        let limits = Limits { search_steps_max: steps, dfa_bytes_max: 0, ..Limits::default() };
+        let cramped = Limits { lazy_steps_max: 2 * steps, ..limits };
+        for limits in [limits, cramped] {
+            let regex = GoRegex::new(&pattern, &limits).unwrap();
+            let texts: Vec<String> = texts.iter().map(|text| text.iter().collect()).collect();
+            let alone = |text: &String| GoRegex::new(&pattern, &limits).unwrap().is_match(text);
+            let answers: Vec<Option<bool>> = texts.iter().map(alone).collect();
+            for _ in 0..2 {
+                for (text, answer) in texts.iter().zip(&answers) {
+                    prop_assert_eq!(regex.is_match(text), *answer, "{:?} in {:?}", pattern, text);
+                }
+            }
+            let whole = GoRegex::new(&pattern, &Limits::default()).unwrap();
+            for (text, answer) in texts.iter().zip(answers) {
+                prop_assert!(answer.is_none() || answer == whole.is_match(text), "{:?}", pattern);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -221,11 +315,7 @@ proptest! {
     ) {
         let mut pattern = String::from(if fold { "(?i)" } else { "" });
         print(&node, &mut pattern);
-        let table = Limits::default();
-        let lazy = Limits { dfa_bytes_max: 0, ..Limits::default() };
-        // Hardly a state fits, so that the last engine has to help out.
-        let cramped = Limits { cache_bytes_max: 0, dfa_bytes_max: 0, ..Limits::default() };
-        for limits in [table, lazy, cramped] {
+        for limits in engines() {
             let regex = GoRegex::new(&pattern, &limits).unwrap();
             for text in &texts {
                 let naive = Naive { text, fold };

@@ -24,7 +24,7 @@ use super::vm::{self, Threads};
 /// Shorter texts are searched before a prefilter is set up.
 const SKIP_TEXT_BYTES_MIN: usize = 64;
 /// So many steps for a table count as a byte made, when what many patterns cost is counted.
-const STEPS_A_BYTE: usize = 64;
+const STEPS_A_BYTE: usize = 32;
 /// What a state of the lazy table takes beside its row, at the least.
 const LAZY_STATE_BYTES_MIN: usize = 64;
 
@@ -216,11 +216,16 @@ fn table(
     limits: &Limits,
     made: &mut usize,
 ) -> Option<dense::DFA<Vec<u32>>> {
-    // Each entry of the table takes a step of all threads to make.
-    let entries = limits.table_steps_max / cost.max(1);
+    // Each entry of the table takes the ways between states that no byte takes, at most all.
+    let entries = limits.table_steps_max / vm::detours(nfa).max(1);
     let bytes_max = limits
         .dfa_bytes_max
         .min(entries.saturating_mul(size_of::<u32>()));
+    // And it takes the states that a row stands for, for each class of bytes once.
+    let columns = nfa.byte_classes().alphabet_len();
+    let sets_bytes_max = limits
+        .determinize_bytes_max
+        .min(limits.table_steps_max / columns.max(1));
     let start = match anchored {
         Anchored::No => StartKind::Unanchored,
         Anchored::Yes | Anchored::Pattern(_) => StartKind::Anchored,
@@ -228,14 +233,18 @@ fn table(
     let config = dense::Config::new()
         .start_kind(start)
         .dfa_size_limit(Some(bytes_max))
-        .determinize_size_limit(Some(limits.determinize_bytes_max));
+        .determinize_size_limit(Some(sets_bytes_max));
     let table = dense::Builder::new()
         .configure(config)
         .build_from_nfa(nfa)
         .ok();
-    let bytes = table.as_ref().map_or(bytes_max, dense::DFA::memory_usage);
+    let bytes = table
+        .as_ref()
+        .map_or(limits.dfa_bytes_max, dense::DFA::memory_usage);
+    // A small table may take as long to make as a large one, but none takes longer.
     let steps = (bytes / size_of::<u32>()).saturating_mul(cost);
-    *made = made.saturating_add(bytes.max(steps / STEPS_A_BYTE));
+    let worth = bytes.max((steps / STEPS_A_BYTE).min(limits.dfa_bytes_max));
+    *made = made.saturating_add(worth);
     table
 }
 

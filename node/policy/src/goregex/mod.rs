@@ -41,10 +41,10 @@ pub const NFA_BYTES_MAX: usize = 1 << 20;
 /// How large a table of all states may be; a pattern that needs a larger one does without.
 pub const DFA_BYTES_MAX: usize = 256 << 10;
 /// How much memory may be used while such a table is made.
-pub const DETERMINIZE_BYTES_MAX: usize = 512 << 10;
-/// How many steps such a table may take to make: its entries, times what a step of the pattern
-/// costs at most.
-pub const TABLE_STEPS_MAX: usize = 32 << 20;
+pub const DETERMINIZE_BYTES_MAX: usize = 256 << 10;
+/// How many steps making such a table may take: entries times ways to get there, and states times
+/// classes of bytes.
+pub const TABLE_STEPS_MAX: usize = 8 << 20;
 /// How large the cache of states may be that a search without a table fills.
 pub const CACHE_BYTES_MAX: usize = 256 << 10;
 /// How many steps it may take to fill, counted as for the table.

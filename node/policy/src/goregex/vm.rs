@@ -54,6 +54,12 @@ pub(super) fn cost(nfa: &NFA) -> usize {
     nfa.states().iter().map(state_cost).sum()
 }
 
+/// How many ways an automaton has that take no byte.
+pub(super) fn detours(nfa: &NFA) -> usize {
+    let taking_none = nfa.states().iter().filter(|state| state.is_epsilon());
+    taking_none.map(state_cost).sum()
+}
+
 fn state_cost(state: &State) -> usize {
     match state {
         State::Union { alternates } => 1 + alternates.len(),
