@@ -213,7 +213,7 @@ impl<'d> Checker<'d> {
 }
 
 /// What someone gave, short enough for a message and safe for a terminal.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown = String::new();
     for c in text.chars().take(SHOWN) {

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use self::fields::Checker;
+pub(crate) use self::fields::shortened;
 use crate::compile::{Policy, compile};
 use crate::digest::digest;
 use crate::finding::{Finding, Severity, code};

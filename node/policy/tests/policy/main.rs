@@ -5,6 +5,8 @@ mod common;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod diffs;
+#[cfg(test)]
 mod digests;
 #[cfg(test)]
 mod documents;
