@@ -18,6 +18,7 @@ mod finding;
 mod fold;
 pub mod goregex;
 pub mod json;
+mod layout;
 pub mod limits;
 mod methods;
 mod model;
@@ -34,6 +35,7 @@ pub use self::diff::{Change, Direction, diff};
 pub use self::explain::{Explanation, LimitCause, without_policy};
 pub use self::finding::{Finding, Severity};
 pub use self::fold::{folded, folds_to};
+pub use self::layout::layout;
 pub use self::methods::{MethodVerdict, method_without_policy};
 pub use self::model::{AuditLevel, DefaultAction, Scope, Window};
 pub use self::trace::{

@@ -11,6 +11,8 @@ mod digests;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod layouts;
+#[cfg(test)]
 mod mutants;
 #[cfg(test)]
 mod oracle;
