@@ -33,9 +33,9 @@ pub use out::{note, warn};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How data is printed on stdout
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table, value_name = "FORM")]
-    output: Output,
+    /// How data is printed on stdout [default: table; of `policy eval`: jsonl]
+    #[arg(long, global = true, value_enum, value_name = "FORM")]
+    output: Option<Output>,
 }
 
 /// How data is printed.
@@ -112,7 +112,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command, output: Output) -> Result<Exit, Failure> {
+fn run(command: Command, asked: Option<Output>) -> Result<Exit, Failure> {
+    let output = asked.unwrap_or(Output::Table);
     match command {
         Command::Dev(dev) => run::dev(dev),
         Command::Demo(demo) => run::demo(&demo),
@@ -120,7 +121,7 @@ fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Serve(serve) => run::serve(serve),
         Command::Server(server) => server::run(server, output),
         Command::Grant(grant) => grant::run(grant, output),
-        Command::Policy(policy) => policy::run(policy, output),
+        Command::Policy(policy) => policy::run(policy, output, asked),
         Command::Audit(audit) => audit::run(audit, output),
         Command::Version => version(output),
     }

@@ -14,9 +14,10 @@ use tollbook_node::limits::{Deadlines, Limits};
 use tollbook_policy::json::{ProfileLimits, parse};
 use tollbook_policy::{Counters, Policy, Verdict, check};
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "ARCHITECTURE.md",
     "README.md",
+    "docs/authoring.md",
     "docs/errors.md",
     "docs/operations.md",
     "docs/policy.md",
@@ -58,11 +59,14 @@ fn run(name: &str, dir: &Path) -> Output {
         .map(|(_, body)| body)
         .collect();
     assert!(!commands.is_empty(), "{name} has commands");
+    shell(&commands.join("\n"), dir)
+}
+
+/// Runs commands in one shell in `dir`.
+fn shell(commands: &str, dir: &Path) -> Output {
     // What is still running when the shell ends would keep the test waiting for its output.
-    let script = format!(
-        "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{}",
-        commands.join("\n")
-    );
+    let script =
+        format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands}");
     let program = Path::new(env!("CARGO_BIN_EXE_tollbook"));
     let programs = program.parent().expect("a program stands in a directory");
     let path = std::env::var("PATH").unwrap_or_default();
@@ -161,6 +165,46 @@ fn the_quickstart_reaches_a_real_server_with_a_real_client() {
         "valid\n",
     ];
     expect("docs/quickstart.md", &done, &wanted);
+}
+
+/// What a block of commands prints stands below it, where the page shows it.
+#[test]
+fn the_commands_of_the_authoring_page_print_what_it_shows() {
+    const NEXT: &str = "-- next block --\n";
+    let name = "docs/authoring.md";
+    let blocks = blocks(&page(name));
+    let mut commands = String::new();
+    for (_, body) in blocks.iter().filter(|(tag, _)| tag == "sh run") {
+        commands = commands + body + "printf -- '" + NEXT.trim_end() + "\\n'\n";
+    }
+    let dir = TempDir::new().unwrap();
+    let done = shell(&commands, dir.path());
+    expect(name, &done, &[]);
+    let shown = String::from_utf8(done.stdout).unwrap();
+    let mut printed = shown.split(NEXT);
+    let mut last = "";
+    let mut compared = 0;
+    for (tag, body) in &blocks {
+        match tag.as_str() {
+            "sh run" => last = printed.next().expect("each block prints its end"),
+            "text output" => {
+                assert_eq!(without_digests(last), without_digests(body), "{name}");
+                compared += 1;
+            }
+            other => panic!("{name} has a block `{other}` that nobody checks"),
+        }
+    }
+    assert!(compared >= 6, "{compared}");
+}
+
+/// A digest is the policy's business, not the page's.
+fn without_digests(text: &str) -> String {
+    let is_hex = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words = text.split(' ');
+    let words: Vec<&str> = words
+        .map(|word| if is_hex(word) { "DIGEST" } else { word })
+        .collect();
+    words.join(" ")
 }
 
 #[test]

@@ -214,7 +214,7 @@ impl<'d> Findings<'d> {
 }
 
 /// RFC 6901 pointer of what begins at `offset`: a value, or the member whose key begins there.
-pub(crate) fn pointer_of(root: Value<'_>, offset: usize) -> String {
+pub fn pointer_of(root: Value<'_>, offset: usize) -> String {
     let mut pointer = String::new();
     let mut here = root;
     'deeper: while here.offset() < offset {

@@ -64,6 +64,14 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A policy that was laid out anew would mean something else: a bug of ours.
+    #[error(
+        "laid out anew `{path}` would mean something else, so it is as it was; please report it"
+    )]
+    Layout {
+        /// Which.
+        path: PathBuf,
+    },
     /// The node itself could not start, or stopped on an error.
     #[error("{source}")]
     Node {
@@ -77,6 +85,14 @@ pub enum Failure {
     /// Stdout.
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
+    /// A file that was to be written.
+    #[error("cannot write `{path}`; it is as it was")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl Exit {
@@ -125,7 +141,9 @@ impl Failure {
             | Self::Closed
             | Self::Dir(_)
             | Self::File { .. }
-            | Self::Stdout(_) => self.source(),
+            | Self::Layout { .. }
+            | Self::Stdout(_)
+            | Self::Write { .. } => self.source(),
         }
     }
 
@@ -137,7 +155,9 @@ impl Failure {
             Self::Closed | Self::Stdout(_) => "TB-STDOUT",
             Self::Dir(error) => error.code(),
             Self::File { .. } => "TB-FILE-READ",
+            Self::Layout { .. } => "TB-FMT-MEANING",
             Self::Node { code, .. } => code,
+            Self::Write { .. } => "TB-FILE-WRITE",
         }
     }
 
@@ -148,7 +168,9 @@ impl Failure {
             Self::Client(error) => of_client(error),
             Self::Closed => Exit::Done,
             Self::Dir(error) => of_dir(error),
-            Self::File { .. } | Self::Stdout(_) => Exit::Failed,
+            Self::File { .. } | Self::Layout { .. } | Self::Stdout(_) | Self::Write { .. } => {
+                Exit::Failed
+            }
             Self::Node { exit, .. } => *exit,
         }
     }

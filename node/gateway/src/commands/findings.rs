@@ -100,6 +100,16 @@ fn token(rest: &[char]) -> usize {
     rest.len()
 }
 
+/// A text as a terminal may have it, and no longer than `chars_max`.
+pub(super) fn shown(text: &str, chars_max: usize) -> String {
+    let mut chars = text.chars();
+    let mut shown: String = chars.by_ref().take(chars_max).map(visible).collect();
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// What may be written to a terminal: one cell a character, nothing that moves the cursor.
 fn visible(c: char) -> char {
     match c {

@@ -33,8 +33,13 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Prints one JSON document on one line.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    text(&json_line(value)?)
+}
+
+/// One JSON document on one line.
+pub(super) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::Stdout(error.into()))?;
-    line(&text)
+    Ok(text + "\n")
 }
 
 /// Prints a list: as a table, one JSON array, or one object a line.

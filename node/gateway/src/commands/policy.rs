@@ -14,7 +14,13 @@ use super::{Exit, Failure, Node, Output, findings, note, out};
 use crate::admin::api::{self, Finding, PolicyApplied, Severity};
 use crate::client::ClientError;
 
+mod call;
+mod diff;
 mod eval;
+mod fmt;
+mod schema;
+mod test;
+mod trace;
 
 /// Bytes of a file that is read as a policy or as one call: more than either may have, so that
 /// the reader says what is wrong.
@@ -32,6 +38,14 @@ pub(super) enum Policy {
     Check(Check),
     /// Say what a policy does with calls; needs no node
     Eval(eval::Eval),
+    /// Hold a policy to what its author expects of calls; needs no node
+    Test(test::Test),
+    /// Say what one policy means that another does not; needs no node
+    Diff(diff::Diff),
+    /// Lay policy files out in the one way; needs no node
+    Fmt(fmt::Fmt),
+    /// Print the JSON Schema of policies, for editors; needs no node
+    Schema(schema::Schema),
 }
 
 #[derive(Args, Debug)]
@@ -88,7 +102,8 @@ struct Checked {
     findings: Vec<Finding>,
 }
 
-pub(super) fn run(policy: Policy, output: Output) -> Result<Exit, Failure> {
+/// `asked` is the form of the command line, `output` what it is where it says nothing.
+pub(super) fn run(policy: Policy, output: Output, asked: Option<Output>) -> Result<Exit, Failure> {
     match policy {
         Policy::Apply(apply) => self::apply(apply, output),
         Policy::List(List { node }) => {
@@ -117,7 +132,11 @@ pub(super) fn run(policy: Policy, output: Output) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Policy::Check(check) => check_files(&check, output),
-        Policy::Eval(eval) => eval::run(&eval),
+        Policy::Eval(eval) => eval::run(&eval, asked),
+        Policy::Test(test) => test::run(&test, output),
+        Policy::Diff(diff) => diff::run(&diff, output),
+        Policy::Fmt(fmt) => fmt::run(&fmt),
+        Policy::Schema(_) => schema::run(output),
     }
 }
 

@@ -222,6 +222,18 @@ impl<'d> Value<'d> {
         numbers.filter_map(move |node| self.text.get(node.start as usize..node.end as usize))
     }
 
+    /// What an RFC 6901 pointer points at from here, if anything.
+    pub fn pointed(self, pointer: &str) -> Option<Self> {
+        pointer.split('/').skip(1).try_fold(self, |value, token| {
+            let token = token.replace("~1", "/").replace("~0", "~");
+            match value.kind() {
+                Kind::Array => value.element(token.parse().ok()?),
+                Kind::Object => value.get(&token),
+                Kind::Null | Kind::Bool | Kind::Number | Kind::String => None,
+            }
+        })
+    }
+
     /// The element at `index`, if it is an array that long.
     pub fn element(self, index: usize) -> Option<Self> {
         self.elements().nth(index)

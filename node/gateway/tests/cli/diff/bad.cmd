@@ -1,0 +1,1 @@
+policy diff old.json ../check/unknown_field.json

@@ -1,0 +1,1 @@
+policy diff old.json new.json --calls calls.jsonl --output json

@@ -1,0 +1,1 @@
+policy diff ../check/unknown_field.json nowhere.json

@@ -1,0 +1,1 @@
+policy diff old.json same.json --calls calls.jsonl

@@ -1,0 +1,1 @@
+policy diff old.json tighter.json --calls calls.jsonl

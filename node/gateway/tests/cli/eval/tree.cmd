@@ -1,0 +1,1 @@
+policy eval --policy refunds.json --call calls.jsonl --jsonl --trace --output table

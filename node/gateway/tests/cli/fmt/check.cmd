@@ -1,0 +1,1 @@
+policy fmt --check loose.json errors.json laid.json

@@ -1,0 +1,1 @@
+policy fmt --check laid.json

@@ -1,0 +1,1 @@
+policy test bad_policy.json

@@ -1,0 +1,1 @@
+policy test nowhere.json

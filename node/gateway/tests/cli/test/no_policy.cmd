@@ -1,0 +1,1 @@
+policy test no_policy.json
