@@ -144,6 +144,20 @@ pub struct Policy {
     /// The document as it was applied; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Former revisions, oldest first; not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<PolicyRevision>,
+}
+
+/// A revision of a policy. Of a former one the document is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRevision {
+    /// Its number.
+    pub revision: u64,
+    /// Hex digest of its canonical form.
+    pub digest: String,
+    /// When it was applied.
+    pub applied: String,
 }
 
 /// What applying a policy came to.

@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use tollbook_audit::hex;
 use tollbook_policy::check;
-use tollbook_state::Policy;
 use tollbook_state::command::{Command, PolicyPut};
+use tollbook_state::{PastRevision, Policy};
 
 use super::api::{self, PolicyApplied};
 use super::guard::Admin;
@@ -33,6 +33,7 @@ pub(super) async fn show(
         let policy = book.policy(&name)?;
         Some(api::Policy {
             text: Some(policy.text.clone()),
+            past: policy.past.iter().map(past).collect(),
             ..shown(policy)
         })
     });
@@ -97,5 +98,14 @@ fn shown(policy: &Policy) -> api::Policy {
         digest: hex(&policy.digest.0),
         applied: respond::time(policy.applied),
         text: None,
+        past: Vec::new(),
+    }
+}
+
+fn past(revision: &PastRevision) -> api::PolicyRevision {
+    api::PolicyRevision {
+        revision: revision.revision,
+        digest: hex(&revision.digest.0),
+        applied: respond::time(revision.applied),
     }
 }

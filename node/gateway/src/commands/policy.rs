@@ -11,7 +11,7 @@ use tollbook_audit::hex;
 use tollbook_policy::check;
 
 use super::{Exit, Failure, Node, Output, findings, note, out};
-use crate::admin::api::{self, Finding, PolicyApplied, Severity};
+use crate::admin::api::{self, Finding, PolicyApplied, PolicyRevision, Severity};
 use crate::client::ClientError;
 
 mod call;
@@ -34,6 +34,8 @@ pub(super) enum Policy {
     List(List),
     /// Print a policy as it was applied
     Show(Show),
+    /// List the revisions of a policy
+    History(Show),
     /// Look for errors and warnings in policy files; needs no node
     Check(Check),
     /// Say what a policy does with calls; needs no node
@@ -131,6 +133,11 @@ pub(super) fn run(policy: Policy, output: Output, asked: Option<Output>) -> Resu
             }
             Ok(Exit::Done)
         }
+        Policy::History(Show { name, node }) => {
+            let policy: api::Policy = node.client()?.get(&["policies", &name])?;
+            history(policy, output)?;
+            Ok(Exit::Done)
+        }
         Policy::Check(check) => check_files(&check, output),
         Policy::Eval(eval) => eval::run(&eval, asked),
         Policy::Test(test) => test::run(&test, output),
@@ -138,6 +145,30 @@ pub(super) fn run(policy: Policy, output: Output, asked: Option<Output>) -> Resu
         Policy::Fmt(fmt) => fmt::run(&fmt),
         Policy::Schema(_) => schema::run(output),
     }
+}
+
+/// The one in force is the last.
+fn history(policy: api::Policy, output: Output) -> Result<(), Failure> {
+    let api::Policy {
+        name: _,
+        revision,
+        digest,
+        applied,
+        text: _,
+        mut past,
+    } = policy;
+    past.push(PolicyRevision {
+        revision,
+        digest,
+        applied,
+    });
+    out::list(output, &past, &["revision", "digest", "applied"], |one| {
+        vec![
+            one.revision.to_string(),
+            one.digest.clone(),
+            one.applied.clone(),
+        ]
+    })
 }
 
 fn apply(apply: Apply, output: Output) -> Result<Exit, Failure> {

@@ -40,6 +40,18 @@ fn a_gate_is_made_used_and_closed_by_commands() {
     ]);
     assert_eq!(changed["revision"], 2);
     assert_eq!(changed.as_object().unwrap().len(), 3, "{changed}");
+    let history = node.json(&["policy", "history", "refunds"]);
+    let revisions = history.as_array().unwrap().iter();
+    let revisions: Vec<_> = revisions
+        .map(|one| (&one["revision"], &one["digest"]))
+        .collect();
+    assert_eq!(
+        revisions,
+        [
+            (&applied["revision"], &applied["digest"]),
+            (&changed["revision"], &changed["digest"])
+        ]
+    );
     let shown = node.run(&["policy", "show", "refunds"]);
     let wanted = fs::read_to_string(policy("refund-over-1000.json")).unwrap();
     assert_eq!(text(&shown.stdout).trim_end(), wanted.trim_end());
@@ -185,6 +197,7 @@ const REFUSALS: &[(&[&str], i32, &str)] = &[
     (&["policy", "apply", "p", "BAD"], 3, "TB-ADMIN-POLICY"),
     (&["policy", "apply", "p p", "GOOD"], 2, "TB-ADMIN-NAME"),
     (&["policy", "show", "p"], 6, "TB-ADMIN-POLICY-UNKNOWN"),
+    (&["policy", "history", "p"], 6, "TB-ADMIN-POLICY-UNKNOWN"),
 ];
 
 #[test]
