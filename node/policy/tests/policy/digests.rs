@@ -9,7 +9,7 @@ use tollbook_policy::check;
 use tollbook_policy::json::{Kind, Value};
 
 use crate::common::{document, load};
-use crate::oracle;
+use crate::strategies;
 
 #[test]
 fn texts_that_mean_the_same_have_one_digest() {
@@ -450,7 +450,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
     fn any_spelling_of_any_policy_has_the_digest_of_the_page(
-        text in oracle::policy(), one in ways(), two in ways()
+        text in strategies::policy(), one in ways(), two in ways()
     ) {
         let tree = Tree::of(document(&text).root());
         let digest = load(&text).digest();
@@ -463,7 +463,7 @@ proptest! {
     }
 
     #[test]
-    fn canonical_bytes_are_read_back_to_the_one_document(text in oracle::policy()) {
+    fn canonical_bytes_are_read_back_to_the_one_document(text in strategies::policy()) {
         let tree = Tree::of(document(&text).root());
         let bytes = canonical(&tree);
         let mut rest = &bytes[33..];
@@ -478,7 +478,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(50))]
     #[test]
     fn a_changed_policy_has_another_digest(
-        text in oracle::policy(), at in any::<prop::sample::Index>()
+        text in strategies::policy(), at in any::<prop::sample::Index>()
     ) {
         let tree = Tree::of(document(&text).root());
         let changes = tree.changes();

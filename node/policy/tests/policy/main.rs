@@ -21,4 +21,6 @@ mod seeds;
 #[cfg(test)]
 mod sizes;
 #[cfg(test)]
+mod strategies;
+#[cfg(test)]
 mod traces;

@@ -510,8 +510,7 @@ fn tool(name: &'static str) -> impl Strategy<Value = String> {
     )
 }
 
-/// A policy that loads.
-pub(crate) fn policy() -> impl Strategy<Value = String> {
+fn policy() -> impl Strategy<Value = String> {
     let default = one_of(&["", r#","default":"allow""#, r#","default":"deny""#]);
     let hide = prop_oneof![
         1 => Just(r#","hide":["h","t"]"#.to_owned()),
@@ -526,7 +525,7 @@ pub(crate) fn policy() -> impl Strategy<Value = String> {
     })
 }
 
-pub(crate) fn call() -> impl Strategy<Value = (String, Option<String>)> {
+fn call() -> impl Strategy<Value = (String, Option<String>)> {
     let tools = prop_oneof![8 => Just("t"), 1 => prop::sample::select(&["empty", "u", "h", "*"])];
     let key = prop_oneof![6 => one_of(&["a", "b", "l"]), 1 => one_of(KEYS)];
     let args = prop::collection::btree_map(key, value(), 0..4).prop_map(object);

@@ -9,7 +9,7 @@ use tollbook_policy::{
 };
 
 use crate::common::{document, load, run};
-use crate::oracle::{call, policy};
+use crate::strategies::{call, policy};
 
 /// What denies first by what a trace shows alone: rule and reason.
 fn first_denial(trace: &Trace<'_, '_>, tool: &str) -> Option<(String, Option<&'static str>)> {
@@ -152,7 +152,10 @@ fn consistent(condition: &TracedCondition<'_, '_>, args: Option<Value<'_>>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
-    fn a_trace_tells_what_decide_decides(text in policy(), calls in prop::collection::vec(call(), 8)) {
+    fn a_trace_tells_what_is_decided(
+        text in policy(),
+        calls in prop::collection::vec(call(), 8),
+    ) {
         let policy = load(&text);
         let mut counters = Counters::new();
         for (tool, args) in calls {
