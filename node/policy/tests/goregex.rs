@@ -362,6 +362,73 @@ fn a_search_without_a_table_ends_after_so_many_steps() {
 }
 
 #[test]
+fn what_was_searched_before_decides_no_answer() {
+    let limits = Limits {
+        dfa_bytes_max: 0,
+        cache_bytes_max: 96 << 10,
+        search_steps_max: 2_000,
+        ..Limits::default()
+    };
+    let regex = GoRegex::new(r"[01]*1[01]{60}x", &limits).unwrap();
+    let mut state = 1_u32;
+    let mut bits = |count| -> String {
+        let bit = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if state >> 31 == 0 { '0' } else { '1' }
+        };
+        std::iter::repeat_with(bit).take(count).collect()
+    };
+    let texts: Vec<String> = (1..60).map(|hundreds| bits(hundreds * 100)).collect();
+    let alone = |text: &String| {
+        GoRegex::new(regex.pattern(), &limits)
+            .unwrap()
+            .is_match(text)
+    };
+    let answers: Vec<Option<bool>> = texts.iter().map(alone).collect();
+    assert!(answers.contains(&None));
+    assert!(answers.contains(&Some(false)));
+    for _ in 0..3 {
+        for (text, answer) in texts.iter().zip(&answers) {
+            assert_eq!(regex.is_match(text), *answer, "{}", text.len());
+        }
+    }
+}
+
+/// The library's cache counts a list that a wide choice makes long, and panics when it is reset
+/// with less room than that. Found by fuzzing.
+#[test]
+fn wide_choices_leave_room_in_no_cache_and_no_panic() {
+    let patterns = [
+        "|".repeat(41),
+        "|".repeat(4_000),
+        "a|bc|".repeat(800),
+        format!("(?:{}[01]*1[01]{{20}}){{3}}z", "(|a|b|||)".repeat(30)),
+        format!("({}){{5}}z", "|".repeat(700)),
+        r"(?:\W|\S|){50}x".to_owned(),
+    ];
+    let text = "ii|||||Rz0110".repeat(40);
+    for pattern in &patterns {
+        let expected = compile(pattern).unwrap().is_match(&text);
+        for cache_bytes_max in [0, 100, 1_000, 10_000, 100_000] {
+            for lazy_steps_max in [1, 1_000, 100_000, goregex::LAZY_STEPS_MAX] {
+                let limits = Limits {
+                    dfa_bytes_max: 0,
+                    cache_bytes_max,
+                    lazy_steps_max,
+                    ..Limits::default()
+                };
+                let regex = GoRegex::new(pattern, &limits).unwrap();
+                for text in [&*text, "", "é", &text] {
+                    let answer = regex.is_match(text);
+                    assert!(answer.is_some(), "{pattern}");
+                }
+                assert_eq!(regex.is_match(&text), expected, "{pattern}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_hostile_patterns_make_is_counted_though_it_is_not_kept() {
     for pattern in [
         r"[01]*1[01]{41}x",

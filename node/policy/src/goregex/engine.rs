@@ -1,6 +1,10 @@
 //! Which automaton searches: a complete table of states, one that is made as it is needed, or the
 //! one that counts its steps. What is no part of any match is skipped first.
 //!
+//! Each of them either has the answer, which is a fact about the pattern and the text, or none: two
+//! that have one cannot differ. So that the same searches end without one on every node, what is
+//! kept from one search to the next is used only where the answer is sure in any case.
+//!
 //! Only forwards: whether there is a match is known where the first one ends, and an automaton
 //! that runs backwards to where it began would take most of the memory.
 
@@ -122,16 +126,17 @@ impl Engine {
         if let Some((lazy, caches)) = lazy.as_deref() {
             let mut cache = caches.get();
             // Where the threads surely have an answer, what earlier searches left in the cache
-            // only saves time. Elsewhere it would decide whether there is an answer.
+            // only saves time. Elsewhere it would decide whether there is an answer. Made anew,
+            // for a reset keeps what lists had grown to and counts that, up to a panic.
             if cost.saturating_mul(text.len() + 1) > self.steps_max {
-                cache.reset(lazy);
+                *cache = lazy.create_cache();
             }
             if let Ok(found) = lazy.try_search_fwd(&mut cache, &input) {
                 return Some(found.is_some());
             }
             // Left full, it would make every later search give up too: one text made for that
             // would slow down all that follow it.
-            cache.reset(lazy);
+            *cache = lazy.create_cache();
         }
         let mut left = self.steps_max;
         vm::search(
@@ -263,8 +268,10 @@ fn lazy(
     }
     let capacity = states.saturating_mul(row + LAZY_STATE_BYTES_MIN);
     let config = hybrid::dfa::Config::new()
+        // A large pattern gets room for a few states in any case.
         .cache_capacity(capacity.min(limits.cache_bytes_max))
         .skip_cache_capacity_check(true)
+        // It is never cleared: full, it gives up.
         .minimum_cache_clear_count(Some(0));
     let lazy = hybrid::dfa::Builder::new()
         .configure(config)
