@@ -17,6 +17,8 @@ mod mutants;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod sizes;
