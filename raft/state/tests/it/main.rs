@@ -17,6 +17,8 @@ mod objects;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod sealing;
 #[cfg(test)]
 mod windows;
