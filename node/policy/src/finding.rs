@@ -99,6 +99,7 @@ pub(crate) mod code {
     pub(crate) const PATH_LIMIT: &str = "TB-POL-076";
     pub(crate) const PATTERN_LIMIT: &str = "TB-POL-077";
     pub(crate) const AUTOMATON_LIMIT: &str = "TB-POL-078";
+    pub(crate) const PATTERN_DEPTH_LIMIT: &str = "TB-POL-079";
     pub(crate) const FINDINGS_LIMIT: &str = "TB-POL-099";
     pub(crate) const WARN_UNREACHED: &str = "TB-POL-101";
     pub(crate) const WARN_METHOD: &str = "TB-POL-102";

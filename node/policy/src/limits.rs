@@ -26,11 +26,12 @@ pub const PATH_BYTES: usize = 512;
 pub const PATH_STEPS: usize = 64;
 /// Bytes of one pattern.
 pub const PATTERN_BYTES: usize = crate::goregex::PATTERN_BYTES_MAX;
-/// Bytes of all compiled patterns together.
+/// Bytes that compiling all patterns makes, kept or not: see [`crate::goregex::Compiler`].
 pub const AUTOMATON_BYTES: usize = 32 << 20;
 /// Findings that are listed before the rest becomes one.
 pub const FINDINGS: usize = 200;
-/// Bytes of text that a pattern searches; a longer text is indeterminate.
+/// Bytes of text that a pattern searches; a longer text is indeterminate, as is one that takes more
+/// than [`crate::goregex::SEARCH_STEPS_MAX`].
 pub const REGEX_TEXT_BYTES: usize = 1 << 20;
 /// Bytes of a text that `url_in` or `path_in` judges; no address or path is longer, so: false.
 pub const PLACE_TEXT_BYTES: usize = 64 << 10;

@@ -270,8 +270,9 @@ proptest! {
             let regex = GoRegex::new(&pattern, &limits).unwrap();
             regex.is_match(&text)
         });
-        prop_assert!(answers[0].is_some());
-        prop_assert!(answers.iter().all(|answer| *answer == answers[0]), "{:?} {:?}", pattern, answers);
+        // A text this long may take one of them too many steps.
+        let given: BTreeSet<bool> = answers.into_iter().flatten().collect();
+        prop_assert!(given.len() <= 1, "{:?} {:?}", pattern, answers);
     }
 
     /// With few steps there may be no answer, but never a wrong one, and the same one however

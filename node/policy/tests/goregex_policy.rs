@@ -1,7 +1,7 @@
 //! What a pattern's limits mean for a policy and its calls.
 
 use tollbook_policy::json::{Json, ProfileLimits, parse};
-use tollbook_policy::{Cause, Policy, Verdict, check};
+use tollbook_policy::{Cause, Policy, Severity, Verdict, check};
 
 /// Counts on a character far back, so that it has no table; agents choose the text.
 const SLOW: &str = "[01]*1[01]{99}x";
@@ -94,4 +94,22 @@ fn patterns_that_make_much_are_refused_though_they_keep_little() {
         );
     }
     assert!(check(&many("^https://host%\\\\.acme\\\\.com/[a-z]+$")).is_ok());
+}
+
+#[test]
+fn a_pattern_that_nests_too_deep_has_an_error_of_its_own() {
+    let nested = |levels: usize| {
+        let pattern = "(?:b|c".repeat(levels) + "a" + &")".repeat(levels);
+        let require = condition("regex", &pattern);
+        check(&format!(
+            r#"{{"version":"1","tools":{{"t":{{"require":{require}}}}}}}"#
+        ))
+    };
+    assert!(nested(124).is_ok());
+    let findings = nested(125).expect_err("it is too deep");
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    let codes: Vec<_> = errors.map(|finding| finding.code).collect();
+    assert_eq!(codes, ["TB-POL-079"]);
 }

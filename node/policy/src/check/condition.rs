@@ -241,6 +241,8 @@ impl<'d> Checker<'d> {
                     code::PATTERN_LIMIT
                 } else if matches!(error.kind, GoRegexErrorKind::SizeLimit { .. }) {
                     code::AUTOMATON_LIMIT
+                } else if matches!(error.kind, GoRegexErrorKind::DepthLimit { .. }) {
+                    code::PATTERN_DEPTH_LIMIT
                 } else {
                     code::PATTERN
                 };

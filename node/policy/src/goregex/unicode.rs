@@ -170,8 +170,8 @@ fn ascii_class(classes: &[AsciiClass], name: &str) -> Option<RuneSet> {
     Some(RuneSet::from_ranges(ranges.collect()))
 }
 
-/// Whether `(?i)` changes nothing in the class of this [`plain`] name: Go has no folding table for `LC`, and
-/// so leaves out U+0345, which elsewhere is the same letter as an iota.
+/// Whether `(?i)` changes nothing in the class of this [`plain`] name: Go has no folding table for
+/// `LC`, and so leaves out U+0345, which elsewhere is the same letter as an iota.
 pub(super) fn ignores_case(name: &str) -> bool {
     matches!(name, "casedletter" | "lc")
 }
