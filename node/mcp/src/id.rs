@@ -1,5 +1,7 @@
 //! JSON-RPC ids.
 
+use std::mem;
+
 use serde_json::value::RawValue;
 
 use tollbook_policy::json::{Kind, Value};
@@ -13,6 +15,21 @@ pub struct Id {
     text: Option<String>,
 }
 
+/// Memory of ids that are done with.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    token: String,
+    text: String,
+}
+
+/// The text, in the memory that `spare` has.
+pub(crate) fn refilled(spare: &mut String, text: &str) -> String {
+    let mut filled = mem::take(spare);
+    filled.clear();
+    filled.push_str(text);
+    filled
+}
+
 impl Id {
     /// The id as it was written: a JSON string with its quotes, or digits.
     pub fn token(&self) -> &str {
@@ -21,14 +38,27 @@ impl Id {
 
     /// Reads an id of the strict parser's.
     pub(crate) fn of_value(value: Value<'_>) -> Option<Self> {
-        let token = value.raw().to_owned();
-        match value.kind() {
-            Kind::String => value.as_str().map(|text| Self {
-                token,
-                text: Some(text.into_owned()),
-            }),
-            Kind::Number => is_integer(&token).then_some(Self { token, text: None }),
-            Kind::Null | Kind::Bool | Kind::Array | Kind::Object => None,
+        Self::of_value_in(value, &mut Spare::default())
+    }
+
+    /// The same, in memory that is there already.
+    pub(crate) fn of_value_in(value: Value<'_>, spare: &mut Spare) -> Option<Self> {
+        let raw = value.raw();
+        let text = match value.kind() {
+            Kind::String => Some(value.as_str()?),
+            Kind::Number if is_integer(raw) => None,
+            Kind::Number | Kind::Null | Kind::Bool | Kind::Array | Kind::Object => return None,
+        };
+        let text = text.map(|text| refilled(&mut spare.text, &text));
+        let token = refilled(&mut spare.token, raw);
+        Some(Self { token, text })
+    }
+
+    /// Leaves its memory for the next one.
+    pub(crate) fn recycle(self, spare: &mut Spare) {
+        spare.token = self.token;
+        if let Some(text) = self.text {
+            spare.text = text;
         }
     }
 

@@ -46,4 +46,4 @@ pub const INPUT_REQUESTS_MAX: usize = 64;
 /// Members of an upstream's envelope or result that are looked at before it counts as unreadable.
 pub const REPLY_MEMBERS_MAX: usize = 256;
 /// Bytes of scratch that a parser keeps between messages; a larger message's are given back.
-pub const SCRATCH_KEPT_BYTES: usize = 256 << 10;
+pub const SCRATCH_KEPT_BYTES: usize = 1 << 20;

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use crate::finding::{Finding, push_token};
 use crate::methods::{MethodVerdict, Methods};
@@ -15,9 +16,9 @@ use crate::model::{
 #[derive(Debug)]
 pub struct Policy {
     pub(crate) default: DefaultAction,
-    /// Sorted.
+    /// Sorted by [`by_length`].
     hide: Box<[Box<str>]>,
-    /// Sorted by name.
+    /// Sorted by [`by_length`] of the names.
     tools: Box<[(Box<str>, Plan)]>,
     /// The rules of `*`, which hold for every tool.
     pub(crate) star: Plan,
@@ -143,17 +144,22 @@ impl Policy {
 
     pub(crate) fn hides(&self, tool: &str) -> bool {
         self.hide
-            .binary_search_by(|name| (**name).cmp(tool))
+            .binary_search_by(|name| by_length(name, tool))
             .is_ok()
     }
 
     pub(crate) fn plan(&self, tool: &str) -> Option<&Plan> {
         let at = self
             .tools
-            .binary_search_by(|(name, _)| (**name).cmp(tool))
+            .binary_search_by(|(name, _)| by_length(name, tool))
             .ok()?;
         self.tools.get(at).map(|(_, plan)| plan)
     }
+}
+
+/// An order in which a name is looked up with few comparisons of letters.
+fn by_length(one: &str, two: &str) -> Ordering {
+    one.len().cmp(&two.len()).then_with(|| one.cmp(two))
 }
 
 /// Makes the tables. Rows follow the names of tools, not their order in the text: texts of one
@@ -166,7 +172,7 @@ pub(crate) fn compile(document: Document, digest: [u8; 32], warnings: Vec<Findin
         methods,
         mut audit,
     } = document;
-    hide.sort_unstable();
+    hide.sort_unstable_by(|one, two| by_length(one, two));
     tools.sort_unstable_by(|one, two| one.name.cmp(&two.name));
     audit
         .tools
@@ -183,6 +189,7 @@ pub(crate) fn compile(document: Document, digest: [u8; 32], warnings: Vec<Findin
             plans.push((name, plan));
         }
     }
+    plans.sort_unstable_by(|(one, _), (two, _)| by_length(one, two));
     Policy {
         default,
         hide: hide.into(),

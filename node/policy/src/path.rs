@@ -183,7 +183,8 @@ pub(crate) fn read_step<'d>(value: Value<'d>, step: &Step) -> Found<'d> {
 
 fn read_key<'d>(object: Value<'d>, exact: &str, folded: &str) -> Found<'d> {
     let mut found = Found::Absent;
-    for (key, value) in object.entries() {
+    // Letters of ASCII fold one to one: a simple key of another length is neither.
+    for (key, value) in object.entries_of_length([exact.len(), folded.len()]) {
         if key.is_str(exact) {
             found = root(Some(value));
         } else if folds_to(key, folded) {

@@ -6,6 +6,7 @@ use core::ops::Range;
 
 use thiserror::Error;
 
+use super::letters::Letters;
 use super::{Json, Kind, Node};
 
 /// Takes the nodes of one document in document order: an object's members as key, value, key,
@@ -265,11 +266,12 @@ impl Walk<'_> {
         match node.kind {
             Kind::Null | Kind::Bool | Kind::Number => self.at = end,
             Kind::String => {
-                let letters = Letters::of(bytes);
-                if letters.control || !string_ends_at_its_end(bytes, letters, node.escaped) {
+                let inner = bytes.get(1..bytes.len() - 1).unwrap_or_default();
+                let letters = Letters::of(inner);
+                if letters.has_control() || !ends_at_its_end(inner, letters, node.escaped) {
                     return fail(BuildErrorKind::String);
                 }
-                node.simple = !letters.special && !letters.beyond;
+                node.simple = !letters.has_special() && !letters.has_beyond();
                 self.at = end;
             }
             Kind::Array => self.enter(node, b']'),
@@ -324,44 +326,11 @@ impl Walk<'_> {
     }
 }
 
-/// What letters stand between a string's quotes.
-#[derive(Clone, Copy)]
-struct Letters {
-    /// Quotes or backslashes.
-    special: bool,
-    /// Below U+0020.
-    control: bool,
-    /// DEL and all that is not ASCII.
-    beyond: bool,
-}
-
-impl Letters {
-    fn of(quoted: &[u8]) -> Self {
-        let none = Self {
-            special: false,
-            control: false,
-            beyond: false,
-        };
-        let inner = quoted
-            .get(1..quoted.len().saturating_sub(1))
-            .unwrap_or_default();
-        // No early exit, so that the compiler may take many bytes at a time.
-        inner.iter().fold(none, |found, byte| Self {
-            special: found.special | (*byte == b'"') | (*byte == b'\\'),
-            control: found.control | (*byte < 0x20),
-            beyond: found.beyond | (*byte >= 0x7f),
-        })
+/// Whether no quote stands in it that no backslash hides, and its end is not hidden.
+fn ends_at_its_end(inner: &[u8], letters: Letters, escaped: bool) -> bool {
+    if !letters.has_special() || !escaped {
+        return !letters.has_special() && !escaped;
     }
-}
-
-/// Whether the first quote that no backslash hides is the last byte.
-fn string_ends_at_its_end(quoted: &[u8], letters: Letters, escaped: bool) -> bool {
-    if !letters.special || !escaped {
-        return !letters.special && !escaped;
-    }
-    let inner = quoted
-        .get(1..quoted.len().saturating_sub(1))
-        .unwrap_or_default();
     let mut bytes = inner.iter();
     let mut seen = false;
     while let Some(byte) = bytes.next() {

@@ -4,6 +4,8 @@
 //! escapes, and [`Value::raw`] is the exact slice that would be forwarded.
 
 mod build;
+mod fast;
+mod letters;
 mod parse;
 mod profile;
 mod unescape;
@@ -13,6 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use self::build::{BuildError, BuildErrorKind, Builder};
+pub use self::fast::{Spare, read};
 pub use self::parse::{Expected, ParseError, ParseErrorKind, parse};
 pub use self::profile::{ProfileError, ProfileErrorKind, check_profile};
 pub use self::unescape::Unescaped;
@@ -75,6 +78,21 @@ struct Node {
     simple: bool,
 }
 
+impl Node {
+    /// Without what is in it, and its place on the tape left open.
+    fn new(kind: Kind, start: u32, end: u32) -> Self {
+        Self {
+            start,
+            end,
+            next: 0,
+            count: 0,
+            kind,
+            escaped: false,
+            simple: false,
+        }
+    }
+}
+
 /// An owned document: the text and its tape. Made by [`parse`] or a [`Builder`], always complete.
 #[derive(Clone)]
 pub struct Json {
@@ -99,6 +117,7 @@ impl core::fmt::Debug for Json {
 
 impl Json {
     /// The exact text that was read.
+    #[inline]
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -109,6 +128,7 @@ impl Json {
     }
 
     /// The document's one value.
+    #[inline]
     pub fn root(&self) -> Value<'_> {
         Value::at(&self.text, &self.nodes, 0)
     }

@@ -215,7 +215,7 @@ fn number<'d>(
 
 /// Why a number is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NumberFault {
+pub(super) enum NumberFault {
     /// An integer token outside −2^63…2^64−1.
     Integer,
     /// Infinite in binary64, or zero though it is not.
@@ -223,7 +223,7 @@ enum NumberFault {
 }
 
 /// Judges a number of JSON by its text.
-fn number_fault(text: &str) -> Option<NumberFault> {
+pub(super) fn number_fault(text: &str) -> Option<NumberFault> {
     // 18 characters without an exponent are within 64 bits, and far from binary64's ends.
     let exponent = text.bytes().any(|byte| matches!(byte, b'e' | b'E'));
     if text.len() <= 18 && !exponent {

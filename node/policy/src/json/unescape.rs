@@ -81,6 +81,20 @@ pub(super) enum EscapeFault {
     Malformed,
 }
 
+/// Bytes of the escape that `text` begins with, if it means a character.
+#[inline]
+pub(super) fn escape_len(text: &str) -> Option<u32> {
+    match text.as_bytes().get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => {
+            let mut rest = text.get(1..)?.chars();
+            escape(&mut rest).ok()?;
+            u32::try_from(text.len() - rest.as_str().len()).ok()
+        }
+        _ => None,
+    }
+}
+
 /// Looks for an escape of `inner` that means no character; the offset is its backslash's.
 pub(super) fn escape_fault(inner: &str) -> Option<(usize, EscapeFault)> {
     let mut rest = inner;

@@ -57,6 +57,7 @@ impl core::fmt::Debug for Value<'_> {
 }
 
 impl<'d> Value<'d> {
+    #[inline]
     pub(super) fn at(text: &'d str, nodes: &'d [Node], index: u32) -> Self {
         let node = nodes
             .get(index as usize)
@@ -70,25 +71,30 @@ impl<'d> Value<'d> {
     }
 
     /// What it is.
+    #[inline]
     pub fn kind(self) -> Kind {
         self.node.kind
     }
 
     /// Where it stands in the text; a string's span has its quotes.
+    #[inline]
     pub fn span(self) -> Range<usize> {
         self.node.start as usize..self.node.end as usize
     }
 
     /// Byte offset of its first character.
+    #[inline]
     pub fn offset(self) -> usize {
         self.node.start as usize
     }
 
     /// The exact source slice; a string with its quotes and escapes.
+    #[inline]
     pub fn raw(self) -> &'d str {
         self.slice()
     }
 
+    #[inline]
     fn slice(self) -> &'d str {
         self.text
             .get(self.span())
@@ -96,16 +102,19 @@ impl<'d> Value<'d> {
     }
 
     /// Whether it is `null`.
+    #[inline]
     pub fn is_null(self) -> bool {
         self.node.kind == Kind::Null
     }
 
     /// The boolean, if it is one.
+    #[inline]
     pub fn as_bool(self) -> Option<bool> {
         (self.node.kind == Kind::Bool).then(|| self.raw() == "true")
     }
 
     /// The string without its escapes, if it is a string. Borrowed when it has none.
+    #[inline]
     pub fn as_str(self) -> Option<Cow<'d, str>> {
         let inner = self.string_text()?;
         Some(if self.node.escaped {
@@ -116,16 +125,19 @@ impl<'d> Value<'d> {
     }
 
     /// The string, if it is one and has no escapes.
+    #[inline]
     pub fn as_plain_str(self) -> Option<&'d str> {
         self.string_text().filter(|_| !self.node.escaped)
     }
 
     /// The characters of the string without its escapes, if it is one.
+    #[inline]
     pub fn chars(self) -> Option<Unescaped<'d>> {
         self.string_text().map(Unescaped::new)
     }
 
     /// Whether it is the string `wanted`, once its escapes are resolved.
+    #[inline]
     pub fn is_str(self, wanted: &str) -> bool {
         if self.node.escaped {
             return self.chars().is_some_and(|chars| chars.eq(wanted.chars()));
@@ -141,11 +153,13 @@ impl<'d> Value<'d> {
     }
 
     /// A string of printable ASCII without escapes.
+    #[inline]
     pub(crate) fn is_simple(self) -> bool {
         self.node.simple
     }
 
     /// What stands between the quotes of a string, escapes as written.
+    #[inline]
     pub(crate) fn string_text(self) -> Option<&'d str> {
         if self.node.kind != Kind::String {
             return None;
@@ -155,26 +169,31 @@ impl<'d> Value<'d> {
     }
 
     /// A string with escapes, whose text differs from what it means.
+    #[inline]
     pub(crate) fn is_escaped(self) -> bool {
         self.node.escaped
     }
 
     /// The number as it is written, if it is one.
+    #[inline]
     pub fn number_text(self) -> Option<&'d str> {
         (self.node.kind == Kind::Number).then(|| self.raw())
     }
 
     /// Elements of an array or members of an object; 0 of anything else.
+    #[inline]
     pub fn len(self) -> usize {
         self.node.count as usize
     }
 
     /// Whether it has no elements or members.
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.node.count == 0
     }
 
     /// The elements of an array, in order; none of anything else.
+    #[inline]
     pub fn elements(self) -> Elements<'d> {
         let left = if self.node.kind == Kind::Array {
             self.node.count
@@ -190,6 +209,7 @@ impl<'d> Value<'d> {
     }
 
     /// The members of an object, in order, key and value; none of anything else.
+    #[inline]
     pub fn entries(self) -> Entries<'d> {
         let left = if self.node.kind == Kind::Object {
             self.node.count
@@ -204,8 +224,31 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// The members of an object, without those whose keys are simple and of neither length.
+    #[inline]
+    pub(crate) fn entries_of_length(
+        self,
+        [one, two]: [usize; 2],
+    ) -> impl Iterator<Item = (Self, Self)> {
+        let mut entries = self.entries();
+        core::iter::from_fn(move || {
+            while entries.left > 0 {
+                let key = entries.nodes.get(entries.at as usize)?;
+                let length = (key.end - key.start) as usize - 2;
+                if !key.simple || length == one || length == two {
+                    return entries.next();
+                }
+                entries.left -= 1;
+                // A key is one node, and what follows it is its value.
+                entries.at = entries.nodes.get(key.next as usize)?.next;
+            }
+            None
+        })
+    }
+
     /// The value under exactly this key (once its escapes are resolved), if it is an object and
     /// has it. The first one: the profile has refused duplicates.
+    #[inline]
     pub fn get(self, key: &str) -> Option<Self> {
         self.entries()
             .find(|(name, _)| name.is_str(key))
@@ -213,6 +256,7 @@ impl<'d> Value<'d> {
     }
 
     /// The text of every number that it is or holds, at any depth.
+    #[inline]
     pub(crate) fn numbers(self) -> impl Iterator<Item = &'d str> {
         let nodes = self.nodes.get(self.index as usize..self.node.next as usize);
         let numbers = nodes
@@ -235,6 +279,7 @@ impl<'d> Value<'d> {
     }
 
     /// The element at `index`, if it is an array that long.
+    #[inline]
     pub fn element(self, index: usize) -> Option<Self> {
         self.elements().nth(index)
     }
@@ -258,6 +303,7 @@ impl core::fmt::Debug for Elements<'_> {
 impl<'d> Iterator for Elements<'d> {
     type Item = Value<'d>;
 
+    #[inline]
     fn next(&mut self) -> Option<Value<'d>> {
         self.left = self.left.checked_sub(1)?;
         let value = Value::at(self.text, self.nodes, self.at);
@@ -288,6 +334,7 @@ impl core::fmt::Debug for Entries<'_> {
 impl<'d> Iterator for Entries<'d> {
     type Item = (Value<'d>, Value<'d>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let key = Value::at(self.text, self.nodes, self.at);
