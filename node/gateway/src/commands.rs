@@ -35,17 +35,47 @@ struct Cli {
     command: Command,
     /// How data is printed on stdout [default: table; of `policy eval`: jsonl]
     #[arg(long, global = true, value_enum, value_name = "FORM")]
-    output: Option<Output>,
+    output: Option<Form>,
 }
 
-/// How data is printed.
+/// How data may be asked for. What only one command has is not in [`Output`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum Form {
     /// For people
     Table,
     /// One JSON document
     Json,
     /// One JSON document a line
+    Jsonl,
+    /// SARIF 2.1.0, of `policy check` only
+    #[value(hide = true)]
+    Sarif,
+}
+
+impl Form {
+    /// The form that every command has.
+    fn plain(self) -> Result<Output, Failure> {
+        match self {
+            Self::Table => Ok(Output::Table),
+            Self::Json => Ok(Output::Json),
+            Self::Jsonl => Ok(Output::Jsonl),
+            Self::Sarif => Err(Failure::Argument {
+                name: "--output",
+                found: "sarif".to_owned(),
+                wanted: "`table`, `json` or `jsonl`: only `policy check` has SARIF",
+            }),
+        }
+    }
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
     Jsonl,
 }
 
@@ -112,18 +142,18 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command, asked: Option<Output>) -> Result<Exit, Failure> {
-    let output = asked.unwrap_or(Output::Table);
+fn run(command: Command, asked: Option<Form>) -> Result<Exit, Failure> {
+    let form = asked.unwrap_or(Form::Table);
     match command {
         Command::Dev(dev) => run::dev(dev),
         Command::Demo(demo) => run::demo(&demo),
-        Command::Init(init) => init::run(init, output),
+        Command::Init(init) => init::run(init, form.plain()?),
         Command::Serve(serve) => run::serve(serve),
-        Command::Server(server) => server::run(server, output),
-        Command::Grant(grant) => grant::run(grant, output),
-        Command::Policy(policy) => policy::run(policy, output, asked),
-        Command::Audit(audit) => audit::run(audit, output),
-        Command::Version => version(output),
+        Command::Server(server) => server::run(server, form.plain()?),
+        Command::Grant(grant) => grant::run(grant, form.plain()?),
+        Command::Policy(policy) => policy::run(policy, form, asked),
+        Command::Audit(audit) => audit::run(audit, form.plain()?),
+        Command::Version => version(form.plain()?),
     }
 }
 

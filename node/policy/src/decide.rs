@@ -295,7 +295,7 @@ pub(crate) fn judge(test: &Test, found: Found<'_>) -> Truth {
 }
 
 /// What a test says of a value; None if it cannot judge it.
-fn judge_value(test: &Test, value: Value<'_>) -> Option<bool> {
+pub(crate) fn judge_value(test: &Test, value: Value<'_>) -> Option<bool> {
     match test {
         Test::Not(test) => judge_value(test, value).map(|holds| !holds),
         Test::Equals(constant) => {

@@ -3,10 +3,14 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt::Write as _;
+use core::ops::Range;
 
-use crate::json::{Value, line_and_column};
+use crate::json::{Kind, Value, line_and_column};
 use crate::limits::FINDINGS;
+
+pub(crate) use crate::code;
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +32,10 @@ pub struct Finding {
     pub line: u32,
     /// From 1, in characters.
     pub column: u32,
+    /// Line of the character after the last that it is about.
+    pub end_line: u32,
+    /// Column of that character: the same as `column` where something is missing.
+    pub end_column: u32,
     /// RFC 6901, of the value or member that it is about.
     pub pointer: String,
     /// What is wrong.
@@ -57,56 +65,54 @@ impl core::fmt::Display for Finding {
     }
 }
 
-/// The codes of findings. They never change meaning.
-pub(crate) mod code {
-    pub(crate) const SYNTAX: &str = "TB-POL-001";
-    pub(crate) const DOCUMENT_BYTES: &str = "TB-POL-002";
-    pub(crate) const DEPTH: &str = "TB-POL-003";
-    pub(crate) const NODES: &str = "TB-POL-004";
-    pub(crate) const DUPLICATE_KEY: &str = "TB-POL-005";
-    pub(crate) const PROFILE: &str = "TB-POL-006";
-    pub(crate) const UNKNOWN_FIELD: &str = "TB-POL-010";
-    pub(crate) const MISSING_FIELD: &str = "TB-POL-011";
-    pub(crate) const TYPE: &str = "TB-POL-012";
-    pub(crate) const NULL: &str = "TB-POL-013";
-    pub(crate) const EMPTY_LIST: &str = "TB-POL-014";
-    pub(crate) const EMPTY_NAME: &str = "TB-POL-015";
-    pub(crate) const TWICE: &str = "TB-POL-016";
-    pub(crate) const VERSION: &str = "TB-POL-020";
-    pub(crate) const DEFAULT: &str = "TB-POL-021";
-    pub(crate) const STAR: &str = "TB-POL-022";
-    pub(crate) const PATH: &str = "TB-POL-030";
-    pub(crate) const OPERATOR: &str = "TB-POL-031";
-    pub(crate) const VALUE_MISSING: &str = "TB-POL-032";
-    pub(crate) const VALUE: &str = "TB-POL-033";
-    pub(crate) const NUMBER: &str = "TB-POL-034";
-    pub(crate) const PATTERN: &str = "TB-POL-035";
-    pub(crate) const WHOLE_NUMBER: &str = "TB-POL-040";
-    pub(crate) const WINDOW: &str = "TB-POL-041";
-    pub(crate) const SCOPE: &str = "TB-POL-042";
-    pub(crate) const TWO_INCREMENTS: &str = "TB-POL-043";
-    pub(crate) const EVERY_IN_INCREMENT: &str = "TB-POL-044";
-    pub(crate) const CHARGED_TWICE: &str = "TB-POL-045";
-    pub(crate) const METHOD: &str = "TB-POL-050";
-    pub(crate) const METHOD_PASSES: &str = "TB-POL-051";
-    pub(crate) const AUDIT_LEVEL: &str = "TB-POL-060";
-    pub(crate) const TOOLS_LIMIT: &str = "TB-POL-070";
-    pub(crate) const RULES_LIMIT: &str = "TB-POL-071";
-    pub(crate) const CONDITIONS_LIMIT: &str = "TB-POL-072";
-    pub(crate) const LIMITS_LIMIT: &str = "TB-POL-073";
-    pub(crate) const NAME_LIMIT: &str = "TB-POL-074";
-    pub(crate) const MESSAGE_LIMIT: &str = "TB-POL-075";
-    pub(crate) const PATH_LIMIT: &str = "TB-POL-076";
-    pub(crate) const PATTERN_LIMIT: &str = "TB-POL-077";
-    pub(crate) const AUTOMATON_LIMIT: &str = "TB-POL-078";
-    pub(crate) const PATTERN_DEPTH_LIMIT: &str = "TB-POL-079";
-    pub(crate) const FINDINGS_LIMIT: &str = "TB-POL-099";
-    pub(crate) const WARN_UNREACHED: &str = "TB-POL-101";
-    pub(crate) const WARN_METHOD: &str = "TB-POL-102";
-    pub(crate) const WARN_OPEN_START: &str = "TB-POL-103";
-    pub(crate) const WARN_OPEN_END: &str = "TB-POL-104";
-    pub(crate) const WARN_ANYTHING: &str = "TB-POL-105";
-    pub(crate) const WARN_STAR_KEY: &str = "TB-POL-106";
+/// Every code with what it means, in order: what the findings of any policy can have.
+pub fn codes() -> &'static [(&'static str, &'static str)] {
+    code::ALL
+}
+
+/// A place in a document: a value, or a part of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot<'d> {
+    value: Value<'d>,
+    span: Range<usize>,
+}
+
+impl<'d> From<Value<'d>> for Spot<'d> {
+    /// All of the value; of an array or object over several lines only its bracket.
+    fn from(value: Value<'d>) -> Self {
+        let mut span = value.span();
+        let container = matches!(value.kind(), Kind::Array | Kind::Object);
+        if container && value.raw().contains('\n') {
+            span.end = span.start + 1;
+        }
+        Self { value, span }
+    }
+}
+
+impl<'d> Spot<'d> {
+    /// Part of a string, in bytes of what the string means: its escapes are found again.
+    pub(crate) fn within(string: Value<'d>, part: &Range<usize>) -> Self {
+        let Some(mut chars) = string.chars() else {
+            return string.into();
+        };
+        let inner_end = string.span().end.saturating_sub(1);
+        let mut read = 0;
+        let mut place = |wanted: usize| {
+            while read < wanted {
+                match chars.next() {
+                    Some(c) => read += c.len_utf8(),
+                    None => break,
+                }
+            }
+            inner_end - chars.source_left()
+        };
+        let start = place(part.start);
+        let end = place(part.end);
+        Self {
+            value: string,
+            span: start..end,
+        }
+    }
 }
 
 /// Findings of one document.
@@ -114,7 +120,8 @@ pub(crate) struct Findings<'d> {
     text: &'d str,
     root: Value<'d>,
     found: Vec<(usize, Finding)>,
-    has_errors: bool,
+    errors: usize,
+    warnings: usize,
 }
 
 impl<'d> Findings<'d> {
@@ -123,88 +130,101 @@ impl<'d> Findings<'d> {
             text,
             root,
             found: Vec::new(),
-            has_errors: false,
+            errors: 0,
+            warnings: 0,
         }
     }
 
-    /// An error about `value`, or the member whose key `value` is.
-    pub(crate) fn error(&mut self, code: &'static str, value: Value<'d>, message: String) {
-        self.add(Severity::Error, code, value, message, None);
+    /// An error about a value, a part of it, or the member whose key it is.
+    pub(crate) fn error(&mut self, code: &'static str, at: impl Into<Spot<'d>>, message: String) {
+        self.add(Severity::Error, code, &at.into(), message, None);
     }
 
     /// An error, and what to do.
     pub(crate) fn error_with_help(
         &mut self,
         code: &'static str,
-        value: Value<'d>,
+        at: impl Into<Spot<'d>>,
         message: String,
         help: String,
     ) {
-        self.add(Severity::Error, code, value, message, Some(help));
+        self.add(Severity::Error, code, &at.into(), message, Some(help));
     }
 
     /// Something to look at, and what to do.
     pub(crate) fn warning(
         &mut self,
         code: &'static str,
-        value: Value<'d>,
-        message: &str,
-        help: &str,
+        at: impl Into<Spot<'d>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
     ) {
-        self.add(
-            Severity::Warning,
-            code,
-            value,
-            message.into(),
-            Some(help.into()),
-        );
+        let help = Some(help.into());
+        self.add(Severity::Warning, code, &at.into(), message.into(), help);
     }
 
+    /// Warnings are counted by themselves, so that they neither hide an error nor become one.
     fn add(
         &mut self,
         severity: Severity,
         code: &'static str,
-        value: Value<'d>,
+        at: &Spot<'d>,
         message: String,
         help: Option<String>,
     ) {
-        self.has_errors |= severity == Severity::Error;
-        if self.found.len() > FINDINGS {
-            return;
-        }
-        let at = value.offset();
-        let full = self.found.len() == FINDINGS;
-        let (line, column) = line_and_column(self.text, at);
-        let pointer = pointer_of(self.root, at);
-        let finding = if full {
-            let message = format!("more than {FINDINGS} findings; the rest is not shown");
-            let code = code::FINDINGS_LIMIT;
-            Finding {
-                code,
-                severity: Severity::Error,
-                line,
-                column,
-                pointer,
-                message,
-                help: None,
-            }
-        } else {
-            Finding {
-                code,
-                severity,
-                line,
-                column,
-                pointer,
-                message,
-                help,
-            }
+        let (count, beyond) = match severity {
+            Severity::Error => (&mut self.errors, code::FINDINGS_LIMIT),
+            Severity::Warning => (&mut self.warnings, code::WARN_WARNINGS_LIMIT),
         };
-        self.has_errors |= full;
-        self.found.push((at, finding));
+        *count += 1;
+        let (code, message, help) = match (*count).cmp(&(FINDINGS + 1)) {
+            Ordering::Less => (code, message, help),
+            Ordering::Equal => (beyond, beyond_message(severity), None),
+            Ordering::Greater => return,
+        };
+        let (line, column) = line_and_column(self.text, at.span.start);
+        let (end_line, end_column) = line_and_column(self.text, at.span.end);
+        let order = if code == beyond {
+            usize::MAX
+        } else {
+            at.span.start
+        };
+        let finding = Finding {
+            code,
+            severity,
+            line,
+            column,
+            end_line,
+            end_column,
+            pointer: pointer_of(self.root, at.value.offset()),
+            message,
+            help,
+        };
+        self.found.push((order, finding));
+    }
+
+    /// The line that a value begins on, for a message.
+    pub(crate) fn line_of(&self, value: Value<'d>) -> u32 {
+        line_and_column(self.text, value.offset()).0
+    }
+
+    /// Whether more of this severity would not be listed, so that no work should go into it.
+    pub(crate) fn is_full(&self, severity: Severity) -> bool {
+        let count = match severity {
+            Severity::Error => self.errors,
+            Severity::Warning => self.warnings,
+        };
+        count > FINDINGS
+    }
+
+    /// Whether something with this code was found at the value.
+    pub(crate) fn has(&self, code: &str, value: Value<'d>) -> bool {
+        let here = |(at, finding): &(usize, Finding)| *at == value.offset() && finding.code == code;
+        self.found.iter().any(here)
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.has_errors
+        self.errors > 0
     }
 
     /// All of them, in the order of the text.
@@ -212,6 +232,14 @@ impl<'d> Findings<'d> {
         self.found.sort_by_key(|(at, _)| *at);
         self.found.into_iter().map(|(_, finding)| finding).collect()
     }
+}
+
+fn beyond_message(severity: Severity) -> String {
+    let what = match severity {
+        Severity::Error => "errors",
+        Severity::Warning => "warnings",
+    };
+    format!("more than {FINDINGS} {what}; the rest is not shown")
 }
 
 /// RFC 6901 pointer of what begins at `offset`: a value, or the member whose key begins there.

@@ -120,6 +120,8 @@ pub fn layout(text: &str) -> Result<String, Vec<Finding>> {
             severity: Severity::Error,
             line: 1,
             column: 1,
+            end_line: 1,
+            end_column: 1,
             pointer: String::new(),
             message: format!("laid out, it would be over its limit of {POLICY_BYTES} bytes"),
             help: Some("a policy as large as this one has to be packed tightly".into()),

@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod check;
+mod code;
 mod compile;
 mod constant;
 mod counters;
@@ -33,7 +34,7 @@ pub use self::counters::Counters;
 pub use self::decide::{Cause, Charge, Permit, Truth, Verdict};
 pub use self::diff::{Change, Direction, diff};
 pub use self::explain::{Explanation, LimitCause, without_policy};
-pub use self::finding::{Finding, Severity, pointer_of};
+pub use self::finding::{Finding, Severity, codes, pointer_of};
 pub use self::fold::{folded, folds_to};
 pub use self::layout::layout;
 pub use self::methods::{MethodVerdict, method_without_policy};

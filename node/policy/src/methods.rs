@@ -45,6 +45,24 @@ const GOVERNED: [&str; 14] = [
 /// What servers ask of clients.
 const FROM_SERVERS: [&str; 3] = ["elicitation/create", "roots/list", "sampling/createMessage"];
 
+/// The first parts of [`GOVERNED`] and [`FROM_SERVERS`], as patterns.
+const PREFIXES: [&str; 8] = [
+    "completion/*",
+    "elicitation/*",
+    "prompts/*",
+    "resources/*",
+    "roots/*",
+    "sampling/*",
+    "subscriptions/*",
+    "tasks/*",
+];
+
+/// Every method that `methods` can decide, and their prefixes.
+pub(crate) fn known() -> Vec<&'static str> {
+    let all = GOVERNED.iter().chain(&FROM_SERVERS).chain(&PREFIXES);
+    all.copied().collect()
+}
+
 /// What becomes of a message of a client that is no `tools/call`.
 #[derive(Debug)]
 pub enum MethodVerdict {

@@ -19,7 +19,7 @@ pub(crate) struct Path {
     pub(crate) steps: Box<[Step]>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// The member under exactly `exact`, unless another key folds to `folded`.
     Key { exact: Box<str>, folded: Box<str> },

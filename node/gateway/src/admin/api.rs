@@ -187,6 +187,12 @@ pub struct Finding {
     pub line: u32,
     /// From 1, in characters.
     pub column: u32,
+    /// Line of the character after the last that it is about; 0 from a node that does not say.
+    #[serde(default)]
+    pub end_line: u32,
+    /// Column of that character.
+    #[serde(default)]
+    pub end_column: u32,
     /// RFC 6901, of the value or member that it is about.
     pub pointer: String,
     /// What is wrong.
@@ -261,6 +267,8 @@ impl From<&tollbook_policy::Finding> for Finding {
             },
             line: finding.line,
             column: finding.column,
+            end_line: finding.end_line,
+            end_column: finding.end_column,
             pointer: finding.pointer.clone(),
             message: finding.message.clone(),
             help: finding.help.clone(),

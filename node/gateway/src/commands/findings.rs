@@ -12,6 +12,8 @@ pub(super) fn render(file: &str, text: &str, finding: &Finding) -> String {
         severity,
         line,
         column,
+        end_line,
+        end_column,
         pointer,
         message,
         help,
@@ -24,6 +26,7 @@ pub(super) fn render(file: &str, text: &str, finding: &Finding) -> String {
     let place = if pointer.is_empty() {
         String::new()
     } else {
+        let pointer: String = pointer.chars().map(visible).collect();
         format!(" ({pointer})")
     };
     let mut lines = vec![
@@ -34,7 +37,7 @@ pub(super) fn render(file: &str, text: &str, finding: &Finding) -> String {
         line: shown,
         before,
         marks,
-    }) = excerpt(text, *line, *column)
+    }) = excerpt(text, (*line, *column), (*end_line, *end_column))
     {
         lines.push(format!("{gutter} |"));
         lines.push(format!("{line} | {shown}"));
@@ -55,49 +58,40 @@ struct Excerpt {
     marks: usize,
 }
 
-fn excerpt(text: &str, line: u32, column: u32) -> Option<Excerpt> {
-    let line = text
-        .split('\n')
-        .nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let at = usize::try_from(column).ok()?.checked_sub(1)?;
-    let chars: Vec<char> = line.chars().map(visible).collect();
+/// The line of a place. What ends on another line is underlined to the end of its first.
+fn excerpt(text: &str, (line, column): (u32, u32), end: (u32, u32)) -> Option<Excerpt> {
+    let index = |number: u32| usize::try_from(number).ok()?.checked_sub(1);
+    let shown = text.split('\n').nth(index(line)?)?;
+    let shown = shown.strip_suffix('\r').unwrap_or(shown);
+    let at = index(column)?;
+    // Only what is shown is copied: a minified policy is one line, with hundreds of findings.
+    let mut start = at.saturating_sub(SHOWN_CHARS / 3);
+    let after = shown.chars().skip(start).take(SHOWN_CHARS + 1).count();
+    let is_cut = after > SHOWN_CHARS;
+    start -= SHOWN_CHARS.saturating_sub(after).min(start);
+    let line_chars = shown.chars().skip(start).take(SHOWN_CHARS);
+    let chars: Vec<char> = line_chars.map(visible).collect();
     // Past the end is where something is missing.
-    let marks = token(chars.get(at..)?).max(1);
-    let start = at
-        .saturating_sub(SHOWN_CHARS / 3)
-        .min(chars.len().saturating_sub(SHOWN_CHARS));
-    let end = chars.len().min(start + SHOWN_CHARS);
-    let mut shown: String = chars.get(start..end)?.iter().collect();
+    let rest = chars.len().checked_sub(at - start)?;
+    let marks = match index(end.1).filter(|_| end.0 == line) {
+        Some(end) => end.saturating_sub(at),
+        None if end.0 > line => rest,
+        None => 1,
+    };
+    let mut shown: String = chars.into_iter().collect();
     let mut before = at - start;
     if start > 0 {
         shown.insert(0, '…');
         before += 1;
     }
-    if end < chars.len() {
+    if is_cut {
         shown.push('…');
     }
     Some(Excerpt {
         line: shown,
         before,
-        marks: marks.min(end.saturating_sub(at).max(1)),
+        marks: marks.min(rest).max(1),
     })
-}
-
-/// How many characters the string, number or word at the beginning has.
-fn token(rest: &[char]) -> usize {
-    if rest.first() != Some(&'"') {
-        let ends = |c: &char| matches!(c, ',' | ':' | '"' | '[' | ']' | '{' | '}' | ' ');
-        return rest.iter().position(ends).unwrap_or(rest.len());
-    }
-    let mut escaped = false;
-    for (index, c) in rest.iter().enumerate().skip(1) {
-        match c {
-            '"' if !escaped => return index + 1,
-            '\\' => escaped = !escaped,
-            _ => escaped = false,
-        }
-    }
-    rest.len()
 }
 
 /// A text as a terminal may have it, and no longer than `chars_max`.
@@ -130,6 +124,8 @@ mod tests {
             severity: Severity::Error,
             line,
             column,
+            end_line: line,
+            end_column: column + 6,
             pointer: "/tols".to_owned(),
             message: "unknown field `tols`".to_owned(),
             help: Some("did you mean `tools`?".to_owned()),

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use tollbook_audit::hex;
-use tollbook_policy::check;
+use tollbook_policy::limits::POLICY_BYTES;
 
-use super::{Exit, Failure, Node, Output, findings, note, out};
-use crate::admin::api::{self, Finding, PolicyApplied, PolicyRevision, Severity};
+use super::{Exit, Failure, Form, Node, Output, findings, note, out};
+use crate::admin::api::{self, Finding, PolicyApplied, PolicyRevision};
 use crate::client::ClientError;
 
 mod call;
+mod check;
 mod diff;
 mod eval;
 mod fmt;
@@ -22,8 +22,7 @@ mod schema;
 mod test;
 mod trace;
 
-/// Bytes of a file that is read as a policy or as one call: more than either may have, so that
-/// the reader says what is wrong.
+/// Bytes of a file that is read as calls, one of them at a time.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(Debug, Subcommand)]
@@ -37,7 +36,7 @@ pub(super) enum Policy {
     /// List the revisions of a policy
     History(Show),
     /// Look for errors and warnings in policy files; needs no node
-    Check(Check),
+    Check(check::Check),
     /// Say what a policy does with calls; needs no node
     Eval(eval::Eval),
     /// Hold a policy to what its author expects of calls; needs no node
@@ -76,18 +75,6 @@ pub(super) struct Show {
     node: Node,
 }
 
-/// Exit 3 if a file has errors, else 0.
-#[derive(Args, Debug)]
-#[command(after_help = "Example:\n  tollbook policy check --deny-warnings policies/*.json")]
-pub(super) struct Check {
-    /// Policies, JSON
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
-    /// Exit 3 for warnings too
-    #[arg(long)]
-    deny_warnings: bool,
-}
-
 /// What is printed of a policy that was applied.
 #[derive(Serialize)]
 struct Applied {
@@ -96,19 +83,12 @@ struct Applied {
     digest: String,
 }
 
-/// Findings of one file, as JSON.
-#[derive(Serialize)]
-struct Checked {
-    file: String,
-    digest: Option<String>,
-    findings: Vec<Finding>,
-}
-
-/// `asked` is the form of the command line, `output` what it is where it says nothing.
-pub(super) fn run(policy: Policy, output: Output, asked: Option<Output>) -> Result<Exit, Failure> {
+/// `asked` is the form of the command line, `form` what it is where it says nothing.
+pub(super) fn run(policy: Policy, form: Form, asked: Option<Form>) -> Result<Exit, Failure> {
     match policy {
-        Policy::Apply(apply) => self::apply(apply, output),
+        Policy::Apply(apply) => self::apply(apply, form.plain()?),
         Policy::List(List { node }) => {
+            let output = form.plain()?;
             let policies: Vec<api::Policy> = node.client()?.get(&["policies"])?;
             out::list(
                 output,
@@ -126,6 +106,7 @@ pub(super) fn run(policy: Policy, output: Output, asked: Option<Output>) -> Resu
             Ok(Exit::Done)
         }
         Policy::Show(Show { name, node }) => {
+            let output = form.plain()?;
             let policy: api::Policy = node.client()?.get(&["policies", &name])?;
             match output {
                 Output::Table => out::line(policy.text.as_deref().unwrap_or_default().trim_end())?,
@@ -134,16 +115,17 @@ pub(super) fn run(policy: Policy, output: Output, asked: Option<Output>) -> Resu
             Ok(Exit::Done)
         }
         Policy::History(Show { name, node }) => {
+            let output = form.plain()?;
             let policy: api::Policy = node.client()?.get(&["policies", &name])?;
             history(policy, output)?;
             Ok(Exit::Done)
         }
-        Policy::Check(check) => check_files(&check, output),
-        Policy::Eval(eval) => eval::run(&eval, asked),
-        Policy::Test(test) => test::run(&test, output),
-        Policy::Diff(diff) => diff::run(&diff, output),
+        Policy::Check(check) => check::run(&check, form),
+        Policy::Eval(eval) => eval::run(&eval, asked.map(Form::plain).transpose()?),
+        Policy::Test(test) => test::run(&test, form.plain()?),
+        Policy::Diff(diff) => diff::run(&diff, form.plain()?),
         Policy::Fmt(fmt) => fmt::run(&fmt),
-        Policy::Schema(_) => schema::run(output),
+        Policy::Schema(_) => schema::run(form.plain()?),
     }
 }
 
@@ -176,6 +158,13 @@ fn apply(apply: Apply, output: Output) -> Result<Exit, Failure> {
     let client = apply.node.client()?;
     let file = apply.file.display().to_string();
     let shown = |finding: &Finding| note(findings::render(&file, &text, finding).trim_end());
+    // The node would say no more than that it does not read so far.
+    if text.len() > POLICY_BYTES
+        && let Err(found) = tollbook_policy::check(&text)
+    {
+        api_all(&found).iter().for_each(shown);
+        return Ok(Exit::Negative);
+    }
     let applied = client.put_text::<PolicyApplied>(&["policies", &apply.name], text.clone());
     if let Err(ClientError::Problem(problem)) = &applied {
         problem.findings.iter().for_each(shown);
@@ -206,57 +195,46 @@ fn apply(apply: Apply, output: Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn check_files(asked: &Check, output: Output) -> Result<Exit, Failure> {
-    let mut all = Vec::new();
-    let mut shown = String::new();
-    for path in &asked.files {
-        let text = read_text(path)?;
-        let file = path.display().to_string();
-        let (digest, findings) = match check(&text) {
-            Ok(policy) => (Some(hex(&policy.digest())), api_all(policy.warnings())),
-            Err(found) => (None, api_all(&found)),
-        };
-        for finding in &findings {
-            shown = shown + &findings::render(&file, &text, finding) + "\n";
-        }
-        all.push(Checked {
-            file,
-            digest,
-            findings,
-        });
-    }
-    let found = all.iter().flat_map(|checked| &checked.findings);
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        found.partition(|finding| finding.severity == Severity::Error);
-    let (files, errors, warnings) = (all.len(), errors.len(), warnings.len());
-    let bad = errors > 0 || (asked.deny_warnings && warnings > 0);
-    let printed = match output {
-        Output::Table => out::text(&shown),
-        Output::Json => out::json(&all),
-        Output::Jsonl => all.iter().try_for_each(out::json),
-    };
-    note(&format!(
-        "{files} files, {errors} errors, {warnings} warnings"
-    ));
-    out::verdict(if bad { Exit::Negative } else { Exit::Done }, printed)
-}
-
 fn api_all(findings: &[tollbook_policy::Finding]) -> Vec<Finding> {
     findings.iter().map(Finding::from).collect()
 }
 
-/// Reads a UTF-8 file of bounded size; more than that no policy may have, and `check` says so.
+/// Reads a policy; of one that is too large only so much that reading it says so.
 fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read_bytes(path)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let source = io::Error::new(io::ErrorKind::InvalidData, format!("no UTF-8 at byte {at}"));
+        Failure::File {
+            path: path.to_owned(),
+            source,
+        }
+    })
+}
+
+/// What [`read_text`] makes a text of. A character is cut in no place but behind the limit.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |source| Failure::File {
         path: path.to_owned(),
         source,
     };
     let mut bytes = Vec::new();
+    // The longest character, and one byte over.
+    let most = POLICY_BYTES + 5;
     let file = File::open(path).map_err(failed)?;
-    file.take(FILE_BYTES_MAX)
+    file.take(most as u64)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    String::from_utf8(bytes).map_err(|_| failed(io::ErrorKind::InvalidData.into()))
+    if bytes.len() == most {
+        let valid = match std::str::from_utf8(&bytes) {
+            Ok(text) => text.len(),
+            Err(error) => error.valid_up_to(),
+        };
+        if valid > POLICY_BYTES {
+            bytes.truncate(valid);
+        }
+    }
+    Ok(bytes)
 }
 
 /// Standard input for `-`, else a file.

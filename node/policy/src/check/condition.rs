@@ -2,19 +2,21 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::fields::{Checker, shortened};
+use super::fields::{Checker, list, shortened};
+use super::part;
 use crate::constant::{Constant, Members};
-use crate::finding::{code, nearest};
-use crate::goregex::GoRegexErrorKind;
+use crate::finding::{Spot, code, nearest};
+use crate::goregex::{GoRegexError, GoRegexErrorKind};
 use crate::json::{Kind, Value};
 use crate::limits;
 use crate::model::{Condition, Operator, Test};
 use crate::number::Reading;
-use crate::path::{Path, Step};
+use crate::path::{Path, PathFault, Step};
 use crate::place::{Directories, Places};
 
 impl<'d> Checker<'d> {
@@ -44,7 +46,9 @@ impl<'d> Checker<'d> {
             None => {
                 if value.get("value").is_none() {
                     let message = format!("`{}` needs a `value`", operator.name());
-                    self.findings.error(code::VALUE_MISSING, value, message);
+                    let help = format!("add one, such as `\"value\": {}`", example(operator));
+                    let code = code::VALUE_MISSING;
+                    self.findings.error_with_help(code, value, message, help);
                 }
                 None
             }
@@ -80,11 +84,18 @@ impl<'d> Checker<'d> {
                 Some(path)
             }
             Err((at, fault)) => {
-                let message = format!("`{}` is no path: {fault} (byte {at})", shortened(&text));
-                let help = "paths look like `args.a.b`, `args[\"a.b\"]`, `args.items[0]`, \
-                            `args.items[*].url`";
+                let part = part::of_path(&text, at, fault);
+                let spot = Spot::within(value, &part);
+                let (path, at) = (shortened(&text), part.start);
+                let message = format!("`{path}` is no path: {fault} (byte {at})");
+                let help = match meant(&text).filter(|_| fault == PathFault::Root) {
+                    Some(meant) => format!("did you mean `{}`?", shortened(&meant)),
+                    None => "paths look like `args.a.b`, `args[\"a.b\"]`, `args.items[0]`, \
+                             `args.items[*].url`"
+                        .into(),
+                };
                 self.findings
-                    .error_with_help(code::PATH, value, message, help.into());
+                    .error_with_help(code::PATH, spot, message, help);
                 None
             }
         }
@@ -96,9 +107,9 @@ impl<'d> Checker<'d> {
         if operator.is_none() {
             let names = Operator::ALL.map(Operator::name);
             let message = format!("there is no operator `{}`", shortened(&name));
-            let help = match nearest(&name, &names) {
+            let help = match nearest(&name, &names).or_else(|| operator_alias(&name)) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the operators are {}", names.join(", ")),
+                None => format!("the operators are {}", list(&names)),
             };
             self.findings
                 .error_with_help(code::OPERATOR, value, message, help);
@@ -117,7 +128,8 @@ impl<'d> Checker<'d> {
             Kind::Number => {
                 let text = value.number_text().unwrap_or_default();
                 let exact = Reading::of(text).exact().is_some();
-                if !exact {
+                // One that no server can hold is found already.
+                if !exact && !self.findings.has(code::PROFILE, value) {
                     let message = "servers read this number differently".into();
                     let help = "integers go to ±(2^53-1), other numbers have 17 digits at most";
                     self.findings
@@ -237,19 +249,39 @@ impl<'d> Checker<'d> {
                 within.then_some(Test::Matches(regex))
             }
             Err(error) => {
-                let code = if matches!(error.kind, GoRegexErrorKind::PatternTooLong { .. }) {
-                    code::PATTERN_LIMIT
-                } else if matches!(error.kind, GoRegexErrorKind::SizeLimit { .. }) {
-                    code::AUTOMATON_LIMIT
-                } else if matches!(error.kind, GoRegexErrorKind::DepthLimit { .. }) {
-                    code::PATTERN_DEPTH_LIMIT
-                } else {
-                    code::PATTERN
-                };
-                self.findings.error(code, value, error.to_string());
+                self.no_pattern(value, &pattern, &error);
                 None
             }
         }
+    }
+
+    fn no_pattern(&mut self, value: Value<'d>, pattern: &str, error: &GoRegexError) {
+        let code = if matches!(error.kind, GoRegexErrorKind::PatternTooLong { .. }) {
+            code::PATTERN_LIMIT
+        } else if matches!(error.kind, GoRegexErrorKind::SizeLimit { .. }) {
+            code::AUTOMATON_LIMIT
+        } else if matches!(error.kind, GoRegexErrorKind::DepthLimit { .. }) {
+            code::PATTERN_DEPTH_LIMIT
+        } else {
+            let part = part::of_pattern(pattern, error);
+            let given = pattern.get(part.clone()).unwrap_or_default();
+            // Go calls a look-behind a name that is none.
+            let kind = match part::is_look(given) {
+                true => GoRegexErrorKind::GroupSyntax,
+                false => error.kind,
+            };
+            let message = format!("no pattern, at `{}`: {kind}", shortened(given));
+            let spot = Spot::within(value, &part);
+            match part::help_for(given) {
+                Some(help) => {
+                    self.findings
+                        .error_with_help(code::PATTERN, spot, message, help.into());
+                }
+                None => self.findings.error(code::PATTERN, spot, message),
+            }
+            return;
+        };
+        self.findings.error(code, value, error.kind.to_string());
     }
 
     fn places(&mut self, operator: Operator, value: Value<'d>) -> Option<Test> {
@@ -294,4 +326,59 @@ impl<'d> Checker<'d> {
         }
         (!texts.is_empty() && texts.len() == elements.len()).then_some(texts)
     }
+}
+
+/// The path that a text without `args` was probably meant to be.
+fn meant(text: &str) -> Option<String> {
+    let roots = [
+        "$.",
+        "arguments",
+        "params.arguments",
+        "input",
+        "Args",
+        "ARGS",
+    ];
+    let rest = roots.iter().find_map(|root| text.strip_prefix(root));
+    let rest = rest.unwrap_or(text);
+    let path = match rest.starts_with(['.', '[']) || rest.is_empty() {
+        true => format!("args{rest}"),
+        false => format!("args.{rest}"),
+    };
+    Path::parse(&path).ok().map(|_| path)
+}
+
+/// A `value` that the operator can judge, for a message.
+fn example(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Eq | Operator::Neq | Operator::Contains | Operator::NotContains => "\"text\"",
+        Operator::Exists => "true",
+        Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => "100",
+        Operator::In | Operator::NotIn => "[\"one\", \"two\"]",
+        Operator::Regex | Operator::NotRegex => "\"^[a-z]+$\"",
+        Operator::UrlIn => "[\"https://docs.example.com/\"]",
+        Operator::PathIn => "[\"/srv/data\"]",
+    }
+}
+
+/// The operator that other policy languages call so.
+fn operator_alias(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "=" | "==" | "===" | "equals" | "equal" | "is" => "eq",
+        "!=" | "<>" | "ne" | "not_eq" | "not_equals" | "is_not" => "neq",
+        "<" | "less_than" | "below" => "lt",
+        "<=" | "le" | "at_most" | "max" => "lte",
+        ">" | "greater_than" | "above" | "over" => "gt",
+        ">=" | "ge" | "at_least" | "min" => "gte",
+        "one_of" | "any_of" | "enum" | "allowed" => "in",
+        "nin" | "notin" | "none_of" | "not in" => "not_in",
+        "matches" | "match" | "like" | "pattern" | "glob" | "=~" | "starts_with" | "ends_with" => {
+            "regex"
+        }
+        "not_matches" | "not_match" | "!~" => "not_regex",
+        "includes" | "has" | "substring" => "contains",
+        "present" | "defined" | "exist" => "exists",
+        "url" | "host_in" | "domain_in" => "url_in",
+        "path" | "path_within" | "under" | "dir_in" => "path_in",
+        _ => return None,
+    })
 }

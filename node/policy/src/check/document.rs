@@ -5,10 +5,10 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::fields::{Checker, shortened};
-use crate::finding::code;
+use crate::finding::{Severity, code, nearest};
 use crate::json::{Kind, Value};
 use crate::limits;
-use crate::methods::{Methods, Pattern, PatternFault};
+use crate::methods::{self, Methods, Pattern, PatternFault};
 use crate::model::{Audit, AuditLevel, DefaultAction, Document, Tool};
 
 impl<'d> Checker<'d> {
@@ -44,7 +44,9 @@ impl<'d> Checker<'d> {
             Some(version) if version.is_str("1") => {}
             Some(version) => {
                 let message = "`version` must be the string \"1\"".into();
-                self.findings.error(code::VERSION, version, message);
+                let help = "write `\"version\": \"1\"`; there is no other version".into();
+                self.findings
+                    .error_with_help(code::VERSION, version, message, help);
             }
             None if root.get("version").is_some() => {}
             None => self.missing(root, what, "version"),
@@ -126,7 +128,15 @@ impl<'d> Checker<'d> {
                 Ok(pattern) => {
                     if !pattern.is_known() {
                         let message = "no method that MCP knows has this name";
-                        let help = "methods that nobody knows are denied, whatever is written here";
+                        let full = self.findings.is_full(Severity::Warning);
+                        let known = if full { Vec::new() } else { methods::known() };
+                        let near = nearest(&name, &known);
+                        let help = match near {
+                            Some(near) => format!("did you mean `{near}`?"),
+                            None => "methods that nobody knows are denied, whatever is written \
+                                     here"
+                                .into(),
+                        };
                         self.findings
                             .warning(code::WARN_METHOD, place, message, help);
                     }

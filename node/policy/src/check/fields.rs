@@ -65,11 +65,18 @@ impl<'d> Checker<'d> {
     }
 
     fn unknown(&mut self, key: Value<'d>, what: &str, known: &[&'static str]) {
+        // A name that no policy can have is found already.
+        if self.findings.has(code::PROFILE, key) {
+            return;
+        }
         let name = key.as_str().unwrap_or_default();
         let message = format!("{what} has no field `{}`", shortened(&name));
         let help = match nearest(&name, known) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("its fields are {}", list(known)),
+            None => match field_alias(&name).filter(|alias| known.contains(alias)) {
+                Some(alias) => format!("did you mean `{alias}`?"),
+                None => format!("its fields are {}", list(known)),
+            },
         };
         self.findings
             .error_with_help(code::UNKNOWN_FIELD, key, message, help);
@@ -83,11 +90,21 @@ impl<'d> Checker<'d> {
     }
 
     pub(super) fn missing(&mut self, object: Value<'d>, what: &str, name: &str) {
-        self.findings.error(
-            code::MISSING_FIELD,
-            object,
-            format!("{what} needs a field `{name}`"),
-        );
+        let message = format!("{what} needs a field `{name}`");
+        let help = match name {
+            "version" => "add `\"version\": \"1\"`",
+            "conditions" => "add `\"conditions\": [ {\"path\": …, \"op\": …, \"value\": …} ]`",
+            "path" => "add what it looks at, such as `\"path\": \"args.amount\"`",
+            "op" => "add how it compares, such as `\"op\": \"lte\"`",
+            "counter" => "add a name for what is counted, such as `\"counter\": \"posts\"`",
+            "window" => "add `\"window\"`: `minute`, `hour`, `day` or `month`",
+            "scope" => "add `\"scope\"`: `grant`, `policy`, `server` or `owner`",
+            "max" => "add what the counter may never pass, such as `\"max\": 20`",
+            "level" => "add `\"level\"`: `keys`, `commit` or `sealed`",
+            _ => "add it",
+        };
+        self.findings
+            .error_with_help(code::MISSING_FIELD, object, message, help.into());
     }
 
     pub(super) fn wrong_type(&mut self, value: Value<'d>, what: &str, wanted: &str) {
@@ -185,7 +202,8 @@ impl<'d> Checker<'d> {
         }
         let names: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
         let message = format!("{what} is {}, not `{}`", list_or(&names), shortened(&given));
-        match nearest(&given, &names) {
+        let near = nearest(&given, &names).or_else(|| word_alias(&given));
+        match near.filter(|near| names.contains(near)) {
             Some(near) => {
                 let help = format!("did you mean `{near}`?");
                 self.findings.error_with_help(code, value, message, help);
@@ -212,6 +230,44 @@ impl<'d> Checker<'d> {
     }
 }
 
+/// The field that other policy languages call so.
+fn field_alias(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "allow_if" | "must" | "when" | "allow" | "if" => "require",
+        "block_if" | "forbid" | "deny_when" | "block" => "deny_if",
+        "field" | "arg" | "argument" | "key" | "selector" => "path",
+        "operator" | "operation" | "comparison" | "matcher" => "op",
+        "values" | "pattern" | "equals" | "expected" => "value",
+        "message" | "reason" | "error" => "on_deny",
+        "condition" | "all" | "where" | "match" => "conditions",
+        "period" | "per" | "interval" => "window",
+        "limit" | "count" | "maximum" | "quota" => "max",
+        "rate_limit" | "rate_limits" | "quotas" => "limits",
+        "name" => "counter",
+        "hidden" | "exclude" => "hide",
+        _ => return None,
+    })
+}
+
+/// The word that other policy languages call so.
+fn word_alias(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "permit" | "accept" | "pass" | "yes" => "allow",
+        "block" | "reject" | "refuse" | "forbid" | "drop" | "no" => "deny",
+        "1m" | "60s" | "min" | "minutely" => "minute",
+        "1h" | "60m" | "hourly" => "hour",
+        "1d" | "24h" | "daily" => "day",
+        "30d" | "monthly" => "month",
+        "user" | "person" | "agent" | "account" => "owner",
+        "token" | "session" | "client" => "grant",
+        "global" | "upstream" => "server",
+        "none" | "names" => "keys",
+        "hash" | "hashed" | "digest" => "commit",
+        "encrypted" | "full" | "values" => "sealed",
+        _ => return None,
+    })
+}
+
 /// What someone gave, short enough for a message and safe for a terminal.
 pub(crate) fn shortened(text: &str) -> String {
     const SHOWN: usize = 60;
@@ -228,7 +284,12 @@ pub(crate) fn shortened(text: &str) -> String {
     shown
 }
 
-fn list(names: &[&str]) -> String {
+/// What someone gave, in backticks.
+pub(super) fn quoted(text: &str) -> String {
+    format!("`{}`", shortened(text))
+}
+
+pub(super) fn list(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
 }

@@ -4,10 +4,13 @@ mod condition;
 mod document;
 mod fields;
 mod lint;
+mod part;
 mod rule;
+mod syntax;
 
 use alloc::borrow::ToOwned as _;
-use alloc::string::{String, ToString as _};
+use alloc::format;
+use alloc::string::ToString as _;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -18,8 +21,7 @@ use crate::compile::{Policy, compile};
 use crate::digest::digest;
 use crate::finding::{Finding, Severity, code};
 use crate::json::{
-    Json, ParseError, ParseErrorKind, ProfileErrorKind, ProfileLimits, line_and_column,
-    parse_syntax, visit_faults,
+    Json, ProfileErrorKind, ProfileLimits, Value, line_and_column, parse_syntax, visit_faults,
 };
 use crate::limits;
 
@@ -34,44 +36,16 @@ const LIMITS: ProfileLimits = ProfileLimits {
 /// Warnings alone do not refuse it: [`Policy::warnings`] has them then.
 pub fn check(text: &str) -> Result<Policy, Vec<Finding>> {
     let json = parse_syntax(text.to_owned(), &LIMITS)
-        .map_err(|error| vec![syntax_finding(text, error)])?;
+        .map_err(|error| vec![syntax::finding(text, error)])?;
     let mut checker = Checker::new(&json);
     profile(&json, &mut checker);
     let document = checker.document(json.root());
-    checker.lint(json.root());
-    let has_errors = checker.findings.has_errors();
+    if checker.findings.has_errors() {
+        return Err(checker.findings.into_sorted());
+    }
+    lint::lint(&mut checker.findings, json.root(), &document);
     let findings = checker.findings.into_sorted();
-    if has_errors {
-        return Err(findings);
-    }
     Ok(compile(document, digest(json.root()), findings))
-}
-
-/// What stops the reading, so that there is nothing else to say.
-fn syntax_finding(text: &str, error: ParseError) -> Finding {
-    let (code, help) = match error.kind {
-        ParseErrorKind::Profile(kind) => (profile_code(kind), None),
-        ParseErrorKind::Expected(_) => (
-            code::SYNTAX,
-            Some("a policy is JSON, without comments and trailing commas"),
-        ),
-        ParseErrorKind::ByteOrderMark
-        | ParseErrorKind::ControlInString
-        | ParseErrorKind::End
-        | ParseErrorKind::Escape
-        | ParseErrorKind::Number
-        | ParseErrorKind::Trailing => (code::SYNTAX, None),
-    };
-    let (line, column) = line_and_column(text, error.at);
-    Finding {
-        code,
-        severity: Severity::Error,
-        line,
-        column,
-        pointer: String::new(),
-        message: error.to_string(),
-        help: help.map(String::from),
-    }
 }
 
 fn profile<'d>(json: &'d Json, checker: &mut Checker<'d>) {
@@ -79,11 +53,16 @@ fn profile<'d>(json: &'d Json, checker: &mut Checker<'d>) {
         let value = value.unwrap_or_else(|| json.root());
         let message = fault.kind.to_string();
         if fault.kind == ProfileErrorKind::DuplicateKey {
-            let help = "remove one of the two: servers differ over which one counts";
+            let full = checker.findings.is_full(Severity::Error);
+            let first = (!full).then(|| first_of(json.root(), value)).flatten();
+            let first = first.unwrap_or(value);
+            let (line, _) = line_and_column(json.text(), first.offset());
+            let help = format!(
+                "the first is on line {line}; remove one of the two: servers differ over which \
+                 one counts"
+            );
             let code = code::DUPLICATE_KEY;
-            checker
-                .findings
-                .error_with_help(code, value, message, help.into());
+            checker.findings.error_with_help(code, value, message, help);
         } else {
             checker
                 .findings
@@ -92,6 +71,21 @@ fn profile<'d>(json: &'d Json, checker: &mut Checker<'d>) {
         ControlFlow::Continue(())
     });
     assert!(outcome.is_continue(), "the visitor never breaks");
+}
+
+/// The first member of the object around `key` that has the same key.
+fn first_of<'d>(root: Value<'d>, key: Value<'d>) -> Option<Value<'d>> {
+    let name = key.as_str()?;
+    let mut here = root;
+    loop {
+        let within = |value: &Value<'d>| value.span().contains(&key.offset());
+        if here.entries().any(|(own, _)| own.offset() == key.offset()) {
+            let mut keys = here.entries().map(|(own, _)| own);
+            return keys.find(|own| own.is_str(&name));
+        }
+        let members = here.entries().map(|(_, value)| value);
+        here = members.chain(here.elements()).find(within)?;
+    }
 }
 
 fn profile_code(kind: ProfileErrorKind) -> &'static str {

@@ -26,7 +26,9 @@ impl<'d> Checker<'d> {
         for (member, name) in [(deny, "deny"), (only, "only")] {
             if let Some(member) = member.filter(|_| is_star) {
                 let message = format!("`{name}` cannot stand under `*`");
-                self.findings.error(code::STAR, member, message);
+                let help = "write it under each tool that it is for".into();
+                self.findings
+                    .error_with_help(code::STAR, member, message, help);
             }
         }
         let mut places = Vec::new();

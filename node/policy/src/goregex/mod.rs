@@ -17,6 +17,7 @@ mod error;
 mod parse;
 mod piece;
 mod set;
+mod shape;
 mod unicode;
 mod vm;
 
@@ -30,6 +31,7 @@ use core::fmt;
 use self::class::Library;
 use self::engine::Engine;
 pub use self::error::{GoRegexError, GoRegexErrorKind};
+pub(crate) use self::shape::{Hole, Shape};
 
 /// The version of Unicode in `\p{…}` and in letters that are the same but for their case.
 pub const UNICODE_VERSION: &str = "17.0.0";

@@ -15,6 +15,11 @@ impl<'d> Unescaped<'d> {
             rest: inner.chars(),
         }
     }
+
+    /// Bytes of the source that were not read yet, escapes as written.
+    pub(crate) fn source_left(&self) -> usize {
+        self.rest.as_str().len()
+    }
 }
 
 impl Iterator for Unescaped<'_> {

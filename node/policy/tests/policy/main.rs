@@ -13,6 +13,8 @@ mod documents;
 #[cfg(test)]
 mod layouts;
 #[cfg(test)]
+mod lints;
+#[cfg(test)]
 mod mutants;
 #[cfg(test)]
 mod oracle;

@@ -125,13 +125,34 @@ fn no_known_way_around_passes_the_strict_allowlists() {
 #[test]
 fn the_linter_warns_of_the_holes_of_published_allowlists() {
     for (name, codes) in [
-        ("github-issues.json", &["TB-POL-104"][..]),
-        ("http-egress.json", &["TB-POL-104"][..]),
-        ("kubernetes-namespaces.json", &[]),
-        ("refund-over-100.json", &[]),
-        ("refund-over-1000.json", &[]),
-        ("shell-exec.json", &["TB-POL-105"][..]),
-        ("slack-channels.json", &[]),
+        ("github-issues.json", &["TB-POL-119", "TB-POL-104"][..]),
+        (
+            "http-egress.json",
+            &[
+                "TB-POL-114",
+                "TB-POL-119",
+                "TB-POL-104",
+                "TB-POL-118",
+                "TB-POL-117",
+            ],
+        ),
+        ("kubernetes-namespaces.json", &["TB-POL-114", "TB-POL-119"]),
+        ("refund-over-100.json", &["TB-POL-108"]),
+        ("refund-over-1000.json", &["TB-POL-108"]),
+        (
+            "shell-exec.json",
+            &[
+                "TB-POL-114",
+                "TB-POL-119",
+                "TB-POL-107",
+                "TB-POL-105",
+                "TB-POL-117",
+            ],
+        ),
+        (
+            "slack-channels.json",
+            &["TB-POL-114", "TB-POL-119", "TB-POL-109"],
+        ),
     ] {
         let policy = seed(name);
         let found: Vec<&str> = policy
