@@ -27,6 +27,8 @@ use super::vm::{self, Threads};
 
 /// Shorter texts are searched before a prefilter is set up.
 const SKIP_TEXT_BYTES_MIN: usize = 64;
+/// How much larger a cache that is kept for the next search may be than one that is empty.
+const CACHE_KEPT_BYTES_MAX: usize = 256 << 10;
 /// So many steps for a table count as a byte made, when what many patterns cost is counted.
 const STEPS_A_BYTE: usize = 32;
 /// What a state of the lazy table takes beside its row, at the least.
@@ -53,11 +55,19 @@ enum Searcher {
     /// For patterns whose table would be too large. Without an answer from the lazy table, the
     /// threads are followed one by one.
     Threads {
-        lazy: Option<Box<(hybrid::dfa::DFA, Caches<hybrid::dfa::Cache>)>>,
+        lazy: Option<Box<Lazy>>,
         threads: Caches<Threads>,
         /// What the threads cost for a byte, at most.
         cost: usize,
     },
+}
+
+/// The table that is made as it is needed, and gives up when it is full.
+struct Lazy {
+    dfa: hybrid::dfa::DFA,
+    caches: Caches<hybrid::dfa::Cache>,
+    /// How large a cache may be that is kept for the next search.
+    kept_bytes_max: usize,
 }
 
 impl Engine {
@@ -81,7 +91,7 @@ impl Engine {
                 let model = nfa.clone();
                 let threads = Pool::new(Box::new(move || Threads::new(&model)) as Box<_>);
                 Searcher::Threads {
-                    lazy: lazy(nfa.clone(), cost, limits).map(Box::new),
+                    lazy: lazy(nfa.clone(), limits).map(Box::new),
                     threads,
                     cost,
                 }
@@ -123,20 +133,28 @@ impl Engine {
                 cost,
             } => (lazy, threads, *cost),
         };
-        if let Some((lazy, caches)) = lazy.as_deref() {
+        if let Some(Lazy {
+            dfa,
+            caches,
+            kept_bytes_max,
+        }) = lazy.as_deref()
+        {
             let mut cache = caches.get();
             // Where the threads surely have an answer, what earlier searches left in the cache
             // only saves time. Elsewhere it would decide whether there is an answer. Made anew,
             // for a reset keeps what lists had grown to and counts that, up to a panic.
             if cost.saturating_mul(text.len() + 1) > self.steps_max {
-                *cache = lazy.create_cache();
+                *cache = dfa.create_cache();
             }
-            if let Ok(found) = lazy.try_search_fwd(&mut cache, &input) {
+            let found = dfa.try_search_fwd(&mut cache, &input);
+            // Left full, it would make every later search give up too: one text made for that
+            // would slow down all that follow it. And large ones are not kept for every pattern.
+            if found.is_err() || cache.memory_usage() > *kept_bytes_max {
+                *cache = dfa.create_cache();
+            }
+            if let Ok(found) = found {
                 return Some(found.is_some());
             }
-            // Left full, it would make every later search give up too: one text made for that
-            // would slow down all that follow it.
-            *cache = lazy.create_cache();
         }
         let mut left = self.steps_max;
         vm::search(
@@ -254,30 +272,33 @@ fn table(
 }
 
 /// The table that is made as it is needed, and gives up when it is full.
-fn lazy(
-    nfa: NFA,
-    cost: usize,
-    limits: &Limits,
-) -> Option<(hybrid::dfa::DFA, Caches<hybrid::dfa::Cache>)> {
-    let row = nfa.byte_classes().stride2();
-    let row = size_of::<u32>().checked_shl(u32::try_from(row).ok()?)?;
-    // Each state takes a step of all threads to make.
-    let states = limits.lazy_steps_max / cost.max(1);
-    if states == 0 {
+fn lazy(nfa: NFA, limits: &Limits) -> Option<Lazy> {
+    let classes = nfa.byte_classes();
+    let row = size_of::<u32>().checked_shl(u32::try_from(classes.stride2()).ok()?)?;
+    // As for the whole table: each entry takes the ways that no byte takes, and the states that
+    // its row stands for.
+    let steps = limits.lazy_steps_max / classes.alphabet_len().max(1);
+    let rows = steps / vm::detours(&nfa).max(1);
+    if rows == 0 {
         return None;
     }
-    let capacity = states.saturating_mul(row + LAZY_STATE_BYTES_MIN);
+    let capacity = rows.saturating_mul(row + LAZY_STATE_BYTES_MIN).min(steps);
     let config = hybrid::dfa::Config::new()
         // A large pattern gets room for a few states in any case.
         .cache_capacity(capacity.min(limits.cache_bytes_max))
         .skip_cache_capacity_check(true)
         // It is never cleared: full, it gives up.
         .minimum_cache_clear_count(Some(0));
-    let lazy = hybrid::dfa::Builder::new()
+    let dfa = hybrid::dfa::Builder::new()
         .configure(config)
         .build_from_nfa(nfa)
         .ok()?;
-    let cache = lazy.clone();
-    let caches = Pool::new(Box::new(move || cache.create_cache()) as Box<_>);
-    Some((lazy, caches))
+    let kept_bytes_max = dfa.create_cache().memory_usage() + CACHE_KEPT_BYTES_MAX;
+    let model = dfa.clone();
+    let caches = Pool::new(Box::new(move || model.create_cache()) as Box<_>);
+    Some(Lazy {
+        dfa,
+        caches,
+        kept_bytes_max,
+    })
 }

@@ -48,12 +48,12 @@ pub const DETERMINIZE_BYTES_MAX: usize = 256 << 10;
 /// classes of bytes.
 pub const TABLE_STEPS_MAX: usize = 8 << 20;
 /// How large the cache of states may be that a search without a table fills.
-pub const CACHE_BYTES_MAX: usize = 256 << 10;
+pub const CACHE_BYTES_MAX: usize = 2 << 20;
 /// How many steps it may take to fill, counted as for the table.
-pub const LAZY_STEPS_MAX: usize = 8 << 20;
+pub const LAZY_STEPS_MAX: usize = 24 << 20;
 /// How many steps one search may take without a table: the bytes of the text, times the states of
 /// the pattern that a match could then be in. Over it, the search has no answer.
-pub const SEARCH_STEPS_MAX: usize = 16 << 20;
+pub const SEARCH_STEPS_MAX: usize = 12 << 20;
 /// How many ranges of characters the classes of a pattern may have, all together.
 pub const CLASS_RANGES_MAX: usize = 32_768;
 /// How deep repetitions and choices may nest. The libraries below recurse that far.
