@@ -57,9 +57,21 @@ pub const DENIED: [Said; 6] = [
 /// The smallest body that [`call`] makes.
 pub const BYTES_MIN: usize = 414;
 
+/// Text of an item, with escapes and letters beyond ASCII.
+const NOTE: &str = r#"left at the \"Größe\" dock, signed for by the night shift\n"#;
+
 /// A `tools/call` of exactly `bytes` bytes, from [`BYTES_MIN`] on: nested items with escapes and
 /// text beyond ASCII, and a last text that fills it up.
 pub fn call(said: &Said, bytes: usize) -> Vec<u8> {
+    with_notes(said, bytes, NOTE)
+}
+
+/// The same with items that have almost no text: more than twice the tokens.
+pub fn dense_call(said: &Said, bytes: usize) -> Vec<u8> {
+    with_notes(said, bytes, r#"a \"b\" ü\n"#)
+}
+
+fn with_notes(said: &Said, bytes: usize, note: &str) -> Vec<u8> {
     let Said {
         url,
         method,
@@ -74,7 +86,7 @@ pub fn call(said: &Said, bytes: usize) -> Vec<u8> {
     for at in 0_u32.. {
         let comma = if at > 0 { "," } else { "" };
         let item = format!(
-            r#"{comma}{{"sku":"A-{at:05}","qty":{},"note":"a \"b\" ü\n"}}"#,
+            r#"{comma}{{"sku":"A-{at:05}","qty":{},"note":"{note}"}}"#,
             at % 17
         );
         if text.len() + item.len() + end.len() > bytes {

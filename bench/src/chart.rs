@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// Pixels of the whole picture's width, of the labels before the bars, and of one row.
 const WIDTH: u64 = 760;
-const LABELS: u64 = 210;
+const LABELS: u64 = 220;
 const ROW: u64 = 26;
 /// Pixels that the longest bar may have; its figure stands behind it.
 const LONGEST: u64 = 350;

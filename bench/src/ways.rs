@@ -1,5 +1,7 @@
 //! Ours, and the one that one would write in an afternoon.
 
+use std::mem;
+
 use regex::Regex;
 use serde_json::Value;
 
@@ -13,6 +15,8 @@ use crate::policy::{self, ALLOWED, BODY_BYTES_MAX, CALLED, EXFILTRATION};
 pub struct Tollbook {
     reader: Reader,
     policy: Policy,
+    /// Of the body before, for the next.
+    memory: Vec<u8>,
 }
 
 impl Tollbook {
@@ -23,19 +27,25 @@ impl Tollbook {
     pub fn new(policy: &str) -> Self {
         Self {
             reader: Reader::new(Limits::DEFAULT),
+            memory: Vec::new(),
             policy: tollbook_policy::check(policy).expect("the benchmark's policies are valid"),
         }
     }
 
     /// Whether the call may pass. The copy of the body stands for its arrival.
     pub fn allows(&mut self, body: &[u8]) -> bool {
-        let Ok(message) = self.reader.read(body.to_vec()) else {
+        let mut arrived = mem::take(&mut self.memory);
+        arrived.clear();
+        arrived.extend_from_slice(body);
+        let Ok(message) = self.reader.read(arrived) else {
             return false;
         };
-        message.tool_call().is_some_and(|call| {
+        let allowed = message.tool_call().is_some_and(|call| {
             let verdict = self.policy.decide(&call.name, call.arguments);
             matches!(verdict, Verdict::Allow(_))
-        })
+        });
+        self.memory = self.reader.recycle(message);
+        allowed
     }
 }
 

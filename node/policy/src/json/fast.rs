@@ -124,7 +124,10 @@ fn document(text: &str, limits: &ProfileLimits, tape: &mut Tape) -> Option<()> {
     let mut cursor = Cursor { text, at: 0 };
     let mut first = cursor.peek()?;
     loop {
-        // A value begins here.
+        // A member or element begins here, or the root.
+        if tape.here.close == b'}' {
+            first = key(first, &mut cursor, tape, limits)?;
+        }
         if tape.count as usize >= limits.nodes {
             return None;
         }
@@ -139,7 +142,6 @@ fn document(text: &str, limits: &ProfileLimits, tape: &mut Tape) -> Option<()> {
                 cursor.at += 1;
                 first = cursor.peek()?;
                 if first != b'}' {
-                    first = key(first, &mut cursor, tape, limits)?;
                     continue;
                 }
                 cursor.at += 1;
@@ -182,9 +184,6 @@ fn document(text: &str, limits: &ProfileLimits, tape: &mut Tape) -> Option<()> {
         }
         cursor.at += 1;
         first = cursor.peek()?;
-        if tape.here.close == b'}' {
-            first = key(first, &mut cursor, tape, limits)?;
-        }
     }
 }
 
