@@ -18,6 +18,19 @@ use tempfile::TempDir;
 
 use node::{Node, policy, text, tollbook};
 
+/// All revisions of `refunds` are listed, the one in force last.
+fn history_is(node: &Node, applied: &[&Value]) {
+    let history = node.json(&["policy", "history", "refunds"]);
+    let listed = history.as_array().unwrap();
+    assert_eq!(listed.len(), applied.len(), "{history}");
+    for (one, wanted) in listed.iter().zip(applied) {
+        assert_eq!(
+            (&one["revision"], &one["digest"]),
+            (&wanted["revision"], &wanted["digest"])
+        );
+    }
+}
+
 #[test]
 fn a_gate_is_made_used_and_closed_by_commands() {
     let node = Node::start();
@@ -40,18 +53,7 @@ fn a_gate_is_made_used_and_closed_by_commands() {
     ]);
     assert_eq!(changed["revision"], 2);
     assert_eq!(changed.as_object().unwrap().len(), 3, "{changed}");
-    let history = node.json(&["policy", "history", "refunds"]);
-    let revisions = history.as_array().unwrap().iter();
-    let revisions: Vec<_> = revisions
-        .map(|one| (&one["revision"], &one["digest"]))
-        .collect();
-    assert_eq!(
-        revisions,
-        [
-            (&applied["revision"], &applied["digest"]),
-            (&changed["revision"], &changed["digest"])
-        ]
-    );
+    history_is(&node, &[&applied, &changed]);
     let shown = node.run(&["policy", "show", "refunds"]);
     let wanted = fs::read_to_string(policy("refund-over-1000.json")).unwrap();
     assert_eq!(text(&shown.stdout).trim_end(), wanted.trim_end());

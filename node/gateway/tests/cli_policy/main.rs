@@ -116,7 +116,7 @@ fn eval_shows_how_each_verdict_comes_about() {
 }
 
 #[test]
-fn test_says_what_is_not_as_expected_and_what_no_case_reaches() {
+fn cases_say_what_is_not_as_expected_and_what_no_case_reaches() {
     assert!(every_command_of("test") >= 13);
 }
 

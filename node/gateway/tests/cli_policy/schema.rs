@@ -20,88 +20,143 @@ fn schema() -> Value {
 /// A validator of the part of JSON Schema 2020-12 that the schema uses. It knows no other keyword.
 /// (`make peers` holds the schema to a whole validator.)
 fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
-    let sub = |schema: &Value, value: &Value| is_valid(root, schema, value);
-    let members = value.as_object();
-    let elements = value.as_array();
-    let text = value.as_str();
-    let number = value.as_f64();
-    schema.as_object().unwrap().iter().all(|(keyword, wanted)| {
-        let size = |found: Option<usize>, fits: fn(u64, u64) -> bool| {
-            found.is_none_or(|found| fits(found as u64, wanted.as_u64().unwrap()))
+    let keywords = schema.as_object().unwrap().iter();
+    keywords.into_iter().all(|(keyword, wanted)| {
+        let at = At {
+            root,
+            schema,
+            wanted,
         };
         match keyword.as_str() {
             "$schema" | "$defs" | "title" | "description" | "then" => true,
+            "required"
+            | "properties"
+            | "additionalProperties"
+            | "propertyNames"
+            | "maxProperties" => at.fits_object(keyword, value),
+            "items" | "minItems" | "maxItems" | "uniqueItems" => at.fits_array(keyword, value),
+            "minLength" | "maxLength" | "pattern" | "minimum" | "maximum" => {
+                at.fits_scalar(keyword, value)
+            }
+            _ => at.fits_any(keyword, value),
+        }
+    })
+}
+
+/// A keyword's value, and what it stands in.
+struct At<'s> {
+    root: &'s Value,
+    schema: &'s Value,
+    wanted: &'s Value,
+}
+
+impl At<'_> {
+    fn sub(&self, schema: &Value, value: &Value) -> bool {
+        is_valid(self.root, schema, value)
+    }
+
+    fn wanted_size(&self) -> usize {
+        usize::try_from(self.wanted.as_u64().unwrap()).unwrap()
+    }
+
+    fn list(&self) -> &[Value] {
+        self.wanted.as_array().unwrap()
+    }
+
+    fn fits_any(&self, keyword: &str, value: &Value) -> bool {
+        let wanted = self.wanted;
+        match keyword {
             "$ref" => {
                 let pointer = wanted.as_str().unwrap().strip_prefix('#').unwrap();
-                sub(root.pointer(pointer).unwrap(), value)
+                self.sub(self.root.pointer(pointer).unwrap(), value)
             }
-            "type" => match wanted {
-                Value::Array(all) => all.iter().any(|one| is_type(one.as_str().unwrap(), value)),
-                one => is_type(one.as_str().unwrap(), value),
-            },
-            "const" => wanted == value,
-            "enum" => wanted.as_array().unwrap().contains(value),
-            "allOf" => wanted.as_array().unwrap().iter().all(|one| sub(one, value)),
-            "oneOf" => {
-                let fitting = wanted
+            "type" => {
+                let names = wanted
                     .as_array()
-                    .unwrap()
+                    .map_or_else(|| std::slice::from_ref(wanted), Vec::as_slice);
+                names
                     .iter()
-                    .filter(|one| sub(one, value));
-                fitting.count() == 1
+                    .any(|name| is_type(name.as_str().unwrap(), value))
             }
-            "not" => !sub(wanted, value),
-            "if" => !sub(wanted, value) || sub(&schema["then"], value),
-            "required" => members.is_none_or(|members| {
-                let mut names = wanted.as_array().unwrap().iter();
+            "const" => wanted == value,
+            "enum" => self.list().contains(value),
+            "allOf" => self.list().iter().all(|one| self.sub(one, value)),
+            "oneOf" => {
+                self.list()
+                    .iter()
+                    .filter(|one| self.sub(one, value))
+                    .count()
+                    == 1
+            }
+            "not" => !self.sub(wanted, value),
+            "if" => !self.sub(wanted, value) || self.sub(&self.schema["then"], value),
+            other => panic!("the schema uses `{other}`, which this validator does not know"),
+        }
+    }
+
+    fn fits_object(&self, keyword: &str, value: &Value) -> bool {
+        let Some(members) = value.as_object() else {
+            return true;
+        };
+        let wanted = self.wanted;
+        match keyword {
+            "required" => {
+                let mut names = self.list().iter();
                 names.all(|name| members.contains_key(name.as_str().unwrap()))
-            }),
-            "properties" => members.is_none_or(|members| {
+            }
+            "properties" => {
                 let mut known = wanted.as_object().unwrap().iter();
-                known.all(|(name, one)| members.get(name).is_none_or(|value| sub(one, value)))
-            }),
-            "additionalProperties" => members.is_none_or(|members| {
-                let known = schema["properties"].as_object();
+                known.all(|(name, one)| members.get(name).is_none_or(|value| self.sub(one, value)))
+            }
+            "additionalProperties" => {
+                let known = self.schema["properties"].as_object();
                 let mut others = members
                     .iter()
                     .filter(|(name, _)| known.is_none_or(|known| !known.contains_key(*name)));
-                others.all(|(_, value)| match wanted {
-                    Value::Bool(allowed) => *allowed,
-                    one => sub(one, value),
-                })
-            }),
-            "propertyNames" => members.is_none_or(|members| {
-                members
-                    .keys()
-                    .all(|name| sub(wanted, &Value::String(name.clone())))
-            }),
-            "maxProperties" => size(members.map(serde_json::Map::len), |found, most| {
-                found <= most
-            }),
-            "items" => elements.is_none_or(|all| all.iter().all(|one| sub(wanted, one))),
-            "minItems" => size(elements.map(Vec::len), |found, least| found >= least),
-            "maxItems" => size(elements.map(Vec::len), |found, most| found <= most),
-            "uniqueItems" => elements.is_none_or(|all| {
+                others.all(|(_, value)| wanted.as_bool().unwrap_or_else(|| self.sub(wanted, value)))
+            }
+            "propertyNames" => {
+                let mut names = members.keys();
+                names.all(|name| self.sub(wanted, &Value::String(name.clone())))
+            }
+            "maxProperties" => members.len() <= self.wanted_size(),
+            other => panic!("`{other}` is not about objects"),
+        }
+    }
+
+    fn fits_array(&self, keyword: &str, value: &Value) -> bool {
+        let Some(all) = value.as_array() else {
+            return true;
+        };
+        match keyword {
+            "items" => all.iter().all(|one| self.sub(self.wanted, one)),
+            "minItems" => all.len() >= self.wanted_size(),
+            "maxItems" => all.len() <= self.wanted_size(),
+            "uniqueItems" => {
                 let mut rest = all.iter().enumerate();
                 rest.all(|(index, one)| !all[..index].contains(one))
-            }),
-            "minLength" => size(text.map(|text| text.chars().count()), |found, least| {
-                found >= least
-            }),
-            "maxLength" => size(text.map(|text| text.chars().count()), |found, most| {
-                found <= most
-            }),
-            "pattern" => text.is_none_or(|text| {
-                let pattern = wanted.as_str().unwrap();
+            }
+            other => panic!("`{other}` is not about arrays"),
+        }
+    }
+
+    fn fits_scalar(&self, keyword: &str, value: &Value) -> bool {
+        let length = value.as_str().map(|text| text.chars().count());
+        let number = value.as_f64();
+        match keyword {
+            "minLength" => length.is_none_or(|length| length >= self.wanted_size()),
+            "maxLength" => length.is_none_or(|length| length <= self.wanted_size()),
+            "pattern" => value.as_str().is_none_or(|text| {
+                let pattern = self.wanted.as_str().unwrap();
                 GoRegex::new(pattern, &Limits::default())
                     .unwrap()
                     .is_match(text)
             }),
-            "minimum" => number.is_none_or(|number| number >= wanted.as_f64().unwrap()),
-            "maximum" => number.is_none_or(|number| number <= wanted.as_f64().unwrap()),
-            other => panic!("the schema uses `{other}`, which this validator does not know"),
+            "minimum" => number.is_none_or(|number| number >= self.wanted.as_f64().unwrap()),
+            "maximum" => number.is_none_or(|number| number <= self.wanted.as_f64().unwrap()),
+            other => panic!("`{other}` is not about scalars"),
         }
-    })
+    }
 }
 
 fn is_type(name: &str, value: &Value) -> bool {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use proptest::prelude::{ProptestConfig, proptest};
 
+use tollbook_policy::json::{Kind, Value};
 use tollbook_policy::{check, layout};
 
-use crate::common::{load, rows};
+use crate::common::{document, load, rows};
 use crate::strategies::policy;
 
 fn hold(text: &str) {
@@ -24,35 +25,31 @@ fn hold(text: &str) {
         );
     }
     // The very same strings and numbers, but in another order.
-    let mut before: Vec<&str> = tokens(text);
-    let mut after: Vec<&str> = tokens(&laid);
+    let mut before = tokens(text);
+    let mut after = tokens(&laid);
     before.sort_unstable();
     after.sort_unstable();
     assert_eq!(before, after);
 }
 
 /// All strings, numbers and words, as written.
-fn tokens(text: &str) -> Vec<&str> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| !c.is_whitespace() && !"{}[],:".contains(c)) {
-        rest = &rest[at..];
-        let end = if rest.starts_with('"') {
-            let mut escaped = false;
-            let close = rest.char_indices().skip(1).find(|(_, c)| {
-                let is_end = *c == '"' && !escaped;
-                escaped = *c == '\\' && !escaped;
-                is_end
-            });
-            close.expect("a string ends").0 + 1
-        } else {
-            rest.find(|c: char| c.is_whitespace() || "{}[],:".contains(c))
-                .unwrap_or(rest.len())
-        };
-        tokens.push(&rest[..end]);
-        rest = &rest[end..];
+fn tokens(text: &str) -> Vec<String> {
+    fn gather<'d>(value: Value<'d>, tokens: &mut Vec<&'d str>) {
+        match value.kind() {
+            Kind::Null | Kind::Bool | Kind::Number | Kind::String => tokens.push(value.raw()),
+            Kind::Array => value.elements().for_each(|element| gather(element, tokens)),
+            Kind::Object => {
+                for (key, member) in value.entries() {
+                    tokens.push(key.raw());
+                    gather(member, tokens);
+                }
+            }
+        }
     }
-    tokens
+    let json = document(text);
+    let mut tokens = Vec::new();
+    gather(json.root(), &mut tokens);
+    tokens.into_iter().map(str::to_owned).collect()
 }
 
 #[test]
