@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod hostile;
 mod node;
 
 use std::fs;
