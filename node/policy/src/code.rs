@@ -73,7 +73,8 @@ pub(crate) const ALL: &[(&str, &str)] = &[
     (DUPLICATE_KEY, "a key twice in one object"),
     (
         PROFILE,
-        "JSON that parsers read differently: half a surrogate pair, `__proto__`, a control character in a key, a number out of range",
+        "JSON that parsers read differently: half a surrogate pair, `__proto__`, a control \
+         character in a key, a number out of range",
     ),
     (UNKNOWN_FIELD, "an unknown field"),
     (MISSING_FIELD, "a field is missing"),
@@ -163,7 +164,8 @@ pub(crate) const ALL: &[(&str, &str)] = &[
     ),
     (
         WARN_NEVER,
-        "a rule that never decides: it contradicts itself or `require`, or an earlier rule does the same",
+        "a rule that never decides: it contradicts itself or `require`, or an earlier rule does \
+         the same",
     ),
     (WARN_ALWAYS, "rules that no call can pass"),
     (

@@ -4,6 +4,10 @@ use serde_json::Value;
 
 use super::{check, folder, same, text};
 
+fn number(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
+}
+
 #[test]
 fn json_has_the_whole_place_of_a_finding() {
     let folder = folder("tests/cli/check");
@@ -36,10 +40,8 @@ fn json_has_the_whole_place_of_a_finding() {
     );
     // The pattern is `é"\\(?=a)`: its `(?=` stands behind two escapes of JSON.
     let source = std::fs::read_to_string(folder.join("pattern_after_escapes.json")).unwrap();
-    let line = source
-        .lines()
-        .nth(finding["line"].as_u64().unwrap() as usize - 1);
-    let place = |name: &str| finding[name].as_u64().unwrap() as usize - 1;
+    let line = source.lines().nth(number(&finding["line"]) - 1);
+    let place = |name: &str| number(&finding[name]) - 1;
     let chars = line.unwrap().chars();
     let marked: String = chars
         .skip(place("column"))
@@ -62,7 +64,7 @@ fn sarif_is_printed_as_it_was_validated() {
     driver["version"] = Value::Null;
     let rules = driver["rules"].as_array().unwrap().clone();
     for result in log["runs"][0]["results"].as_array().unwrap() {
-        let index = result["ruleIndex"].as_u64().unwrap() as usize;
+        let index = number(&result["ruleIndex"]);
         assert_eq!(rules[index]["id"], result["ruleId"]);
     }
     let shown = serde_json::to_string_pretty(&log).unwrap() + "\n";

@@ -1,6 +1,7 @@
 //! Policies that are made to hurt, applied to a node that has a good one.
 
-use std::fs;
+use std::fs::File;
+use std::io::Write as _;
 
 use tempfile::TempDir;
 use tollbook_policy::limits;
@@ -45,7 +46,8 @@ fn a_policy_that_is_refused_leaves_the_one_in_force() {
         (deny_if(&format!("{}1", "1,".repeat(50_000))), "TB-POL-099"),
     ];
     for (bad, code) in hostile {
-        fs::write(&path, bad).unwrap();
+        let mut file = File::create(&path).unwrap();
+        file.write_all(bad.as_bytes()).unwrap();
         let output = node.run(&["policy", "apply", "p", path.to_str().unwrap()]);
         let said = text(&output.stderr);
         let shown: String = said.chars().take(500).collect();

@@ -10,7 +10,7 @@ mod syntax;
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -55,12 +55,14 @@ fn profile<'d>(json: &'d Json, checker: &mut Checker<'d>) {
         if fault.kind == ProfileErrorKind::DuplicateKey {
             let full = checker.findings.is_full(Severity::Error);
             let first = (!full).then(|| first_of(json.root(), value)).flatten();
-            let first = first.unwrap_or(value);
-            let (line, _) = line_and_column(json.text(), first.offset());
-            let help = format!(
-                "the first is on line {line}; remove one of the two: servers differ over which \
-                 one counts"
-            );
+            let mut help = match first {
+                Some(first) => {
+                    let (line, _) = line_and_column(json.text(), first.offset());
+                    format!("the first is on line {line}; ")
+                }
+                None => String::new(),
+            };
+            help += "remove one of the two: servers differ over which one counts";
             let code = code::DUPLICATE_KEY;
             checker.findings.error_with_help(code, value, message, help);
         } else {
@@ -73,11 +75,16 @@ fn profile<'d>(json: &'d Json, checker: &mut Checker<'d>) {
     assert!(outcome.is_continue(), "the visitor never breaks");
 }
 
-/// The first member of the object around `key` that has the same key.
+/// The first member of the object around `key` that has the same key; None in a large object,
+/// where there is no end of looking.
 fn first_of<'d>(root: Value<'d>, key: Value<'d>) -> Option<Value<'d>> {
+    const MEMBERS_MAX: usize = 256;
     let name = key.as_str()?;
     let mut here = root;
     loop {
+        if here.len() > MEMBERS_MAX {
+            return None;
+        }
         let within = |value: &Value<'d>| value.span().contains(&key.offset());
         if here.entries().any(|(own, _)| own.offset() == key.offset()) {
             let mut keys = here.entries().map(|(own, _)| own);

@@ -233,7 +233,7 @@ impl<'t> Place<'t> {
         line_and_column(self.text, at).0
     }
 
-    /// Where the string begins that is open at `end`: on its line, for strings do not go over lines.
+    /// Where the string that is open at `end` begins: on its line, for no string goes over lines.
     fn string_start(&self, end: usize) -> Option<usize> {
         let before = self.text.get(..end).unwrap_or_default();
         let line = before.rfind('\n').map_or(0, |at| at + 1);

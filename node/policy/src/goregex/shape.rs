@@ -301,7 +301,14 @@ fn holes(hir: &Hir, most: usize) -> Vec<Hole<'_>> {
             HirKind::Class(class) if max.is_none_or(|max| max > 1) => {
                 vec![hole(class, true, *min)]
             }
-            _ => holes(sub, most),
+            HirKind::Empty
+            | HirKind::Literal(_)
+            | HirKind::Class(_)
+            | HirKind::Look(_)
+            | HirKind::Repetition(_)
+            | HirKind::Capture(_)
+            | HirKind::Concat(_)
+            | HirKind::Alternation(_) => holes(sub, most),
         },
         HirKind::Capture(group) => holes(&group.sub, most),
         HirKind::Concat(parts) => {

@@ -25,6 +25,8 @@ mod seeds;
 #[cfg(test)]
 mod sizes;
 #[cfg(test)]
+mod spots;
+#[cfg(test)]
 mod strategies;
 #[cfg(test)]
 mod traces;

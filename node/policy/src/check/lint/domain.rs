@@ -75,7 +75,7 @@ impl<'d> Domain<'d> {
         }
         if let Some(values) = self.values() {
             let mut values = values.iter();
-            return values.all(|value| judge_value(&further.read.test, *value) == Some(false));
+            return values.all(|value| asked(&further.read.test, *value) == Some(false));
         }
         let kinds = kinds(&self.conditions);
         let judged = judged_kinds(further);
@@ -96,19 +96,16 @@ impl<'d> Domain<'d> {
 }
 
 fn holds(conditions: &[Placed<'_, Condition>], value: Value<'_>) -> bool {
-    conditions.iter().all(|one| match one.read.test {
-        // Asked of what is there.
-        Test::Exists(wanted) => wanted,
-        Test::Contains(_)
-        | Test::Equals(_)
-        | Test::Greater(_)
-        | Test::Less(_)
-        | Test::Matches(_)
-        | Test::MemberOf(_)
-        | Test::Not(_)
-        | Test::PathIn(_)
-        | Test::UrlIn(_) => judge_value(&one.read.test, value) == Some(true),
-    })
+    let mut tests = conditions.iter().map(|one| &one.read.test);
+    tests.all(|test| asked(test, value) == Some(true))
+}
+
+/// What a test says of a value that is there; None if it cannot judge it.
+pub(super) fn asked(test: &Test, value: Value<'_>) -> Option<bool> {
+    if let Test::Exists(wanted) = test {
+        return Some(*wanted);
+    }
+    judge_value(test, value)
 }
 
 /// Whether certainly no value makes all of them true.
@@ -161,10 +158,10 @@ fn kinds(conditions: &[Placed<'_, Condition>]) -> Kinds {
 /// Types of values that a condition can judge; a test and its opposite judge the same.
 fn judged_kinds(condition: Placed<'_, Condition>) -> Kinds {
     let operand = condition.value.get("value");
-    let test = match &condition.read.test {
-        Test::Not(test) => test,
-        test => test,
-    };
+    let mut test = &condition.read.test;
+    if let Test::Not(inner) = test {
+        test = inner;
+    }
     match test {
         Test::Contains(Constant::Text(_)) => Kinds::of([Kind::String, Kind::Array].into_iter()),
         Test::Contains(_) => Kinds::one(Kind::Array),

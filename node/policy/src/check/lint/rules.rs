@@ -6,10 +6,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::domain::Domain;
+use super::domain::{Domain, asked};
 use super::{Entry, Placed, conditions};
 use crate::check::fields::{quoted, shortened};
-use crate::decide::judge_value;
 use crate::digest::digest;
 use crate::finding::{Findings, code};
 use crate::json::Value;
@@ -98,7 +97,7 @@ fn impossible<'d>(
         let rules: Vec<&Placed<'d, Rule>> = entry.deny_if.iter().filter(only_here).collect();
         let denies = |rule: &&Placed<'d, Rule>, value: Value<'d>| {
             let mut conditions = rule.read.conditions.iter();
-            conditions.all(|one| is_not_false(&one.test, value))
+            conditions.all(|one| asked(&one.test, value) != Some(false))
         };
         let denied = |value: &Value<'d>| rules.iter().any(|rule| denies(rule, *value));
         if values.iter().all(denied)
@@ -112,13 +111,6 @@ fn impossible<'d>(
             let help = "take one of the two out, or hide the tool";
             findings.warning(code::WARN_ALWAYS, last.value, message, help);
         }
-    }
-}
-
-fn is_not_false(test: &Test, value: Value<'_>) -> bool {
-    match test {
-        Test::Exists(wanted) => *wanted,
-        test => judge_value(test, value) != Some(false),
     }
 }
 

@@ -19,7 +19,7 @@ impl<'d> Subjected<'d, '_> {
         let names = &format!("{} {verb}", and(&names));
         let text = self.beyond_ascii(&found);
         let is_boundary = |name: &&str| matches!(*name, "\\b" | "\\B");
-        let only_boundaries = found.iter().all(|name| is_boundary(name));
+        let only_boundaries = found.iter().all(is_boundary);
         let message = match (&text, in_require) {
             _ if found.is_empty() => match self.folded().filter(|_| in_require) {
                 Some(folded) => format!(
