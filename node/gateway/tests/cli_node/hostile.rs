@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 
 use tempfile::TempDir;
+
 use tollbook_policy::limits;
 
 use crate::node::{Node, policy, text};

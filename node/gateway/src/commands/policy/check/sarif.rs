@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+
 use tollbook_policy::codes;
 
 use super::Checked;
