@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/tollbook/target
 CARGO ?= cargo
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup build demo test lint peers bench clean
+.PHONY: help setup build demo test lint peers bench fuzz nightly clean
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -34,3 +34,10 @@ peers: build ## Real MCP clients and servers through the gate (installs them fir
 bench: build ## Figures, as ratios in one run
 	$(BIN)/decision
 	$(BIN)/loadtest compare
+
+fuzz: setup ## Bytes that break a reader, looked for FUZZ_SECONDS (60) for each of the targets
+	bash .ci/fuzz/run
+
+nightly: setup ## What takes too long for every change: a million decisions by two ways
+	TOLLBOOK_ORACLE_DECISIONS=1000000 $(CARGO) test --locked -p tollbook-policy --test policy \
+		oracle -- --nocapture

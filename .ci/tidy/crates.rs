@@ -32,7 +32,12 @@ const EDGES: [(&str, &[&str]); 7] = [
 ];
 
 /// Crates that may use anything and that nothing uses.
-const LEAVES: [&str; 3] = ["tollbook-bench", "tollbook-loadtest", "tollbook-tidy"];
+const LEAVES: [&str; 4] = [
+    "tollbook-bench",
+    "tollbook-fuzz",
+    "tollbook-loadtest",
+    "tollbook-tidy",
+];
 
 /// Heavy libraries, and the crates that ship and may use each directly.
 const HEAVY: [(&str, &[&str]); 6] = [

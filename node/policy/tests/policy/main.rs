@@ -5,6 +5,8 @@ mod common;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod determinism;
+#[cfg(test)]
 mod diffs;
 #[cfg(test)]
 mod digests;
