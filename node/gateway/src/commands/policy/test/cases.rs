@@ -60,15 +60,39 @@ pub(super) fn finding(
     (code, message, help): (&str, String, Option<String>),
 ) -> Finding {
     let (line, column) = line_and_column(text, at);
+    let length = token_length(text.get(at..).unwrap_or_default());
+    let (end_line, end_column) = line_and_column(text, at + length);
     Finding {
         code: code.to_owned(),
         severity: Severity::Error,
         line,
         column,
+        end_line,
+        end_column,
         pointer: root.map(|root| pointer_of(root, at)).unwrap_or_default(),
         message,
         help,
     }
+}
+
+/// Bytes of the string, number or word at the beginning; of anything else one character.
+fn token_length(rest: &str) -> usize {
+    let mut chars = rest.char_indices();
+    let first = chars.next().map_or(0, |(_, first)| first.len_utf8());
+    if !rest.starts_with('"') {
+        let ends = |c: char| c.is_whitespace() || ",:\"[]{}".contains(c);
+        return rest.find(ends).unwrap_or(rest.len()).max(first);
+    }
+    let mut escaped = false;
+    for (at, c) in chars {
+        match c {
+            '"' if !escaped => return at + 1,
+            '\n' => return at,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    rest.len()
 }
 
 /// Reads a file's text, or says all that is wrong with it.
