@@ -231,16 +231,19 @@ impl<'d> Value<'d> {
         [one, two]: [usize; 2],
     ) -> impl Iterator<Item = (Self, Self)> {
         let mut entries = self.entries();
+        // With their quotes.
+        let (one, two) = (one.saturating_add(2), two.saturating_add(2));
         core::iter::from_fn(move || {
             while entries.left > 0 {
-                let key = entries.nodes.get(entries.at as usize)?;
-                let length = (key.end - key.start) as usize - 2;
+                // A key is one node, and what follows it is its value.
+                let at = entries.at as usize;
+                let [key, value] = entries.nodes.get(at..)?.first_chunk()?;
+                let length = (key.end - key.start) as usize;
                 if !key.simple || length == one || length == two {
                     return entries.next();
                 }
                 entries.left -= 1;
-                // A key is one node, and what follows it is its value.
-                entries.at = entries.nodes.get(key.next as usize)?.next;
+                entries.at = value.next;
             }
             None
         })
