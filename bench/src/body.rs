@@ -80,8 +80,11 @@ fn with_notes(said: &Said, bytes: usize, note: &str) -> Vec<u8> {
         region,
     } = said;
     let mut text = format!(
-        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{CALLED}","arguments":{{"url":"{url}","method":"{method}","body_bytes":{body_bytes},"class":"{class}","meta":{{"region":"{region}","tags":["daily","größe"]}},"items":["#
-    );
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{CALLED}",
+"arguments":{{"url":"{url}","method":"{method}","body_bytes":{body_bytes},"class":"{class}",
+"meta":{{"region":"{region}","tags":["daily","größe"]}},"items":["#
+    )
+    .replace('\n', "");
     let end = r#"],"more":""}}}"#;
     for at in 0_u32.. {
         let comma = if at > 0 { "," } else { "" };
