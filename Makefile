@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/tollbook/target
 CARGO ?= cargo
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup build demo test lint peers bench fuzz nightly clean
+.PHONY: help setup build demo test lint peers bench comparison instructions fuzz nightly
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -31,9 +31,19 @@ lint: setup ## Formatting and lints
 peers: build ## Real MCP clients and servers through the gate (installs them first)
 	bash .ci/peers/run
 
-bench: build ## Figures, as ratios in one run
+bench: build comparison ## Figures, as ratios in one run
 	$(BIN)/decision
+	$(BIN)/allocations
 	$(BIN)/loadtest compare
+
+# Cedar has a target folder of its own: it builds some of the same crates with other features.
+comparison: setup ## A decision's cost beside serde_json's and Cedar's (builds Cedar first)
+	cd bench/cedar && CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/comparison \
+		$(CARGO) run --locked
+
+instructions: setup ## Instructions of one decision, counted by valgrind
+	$(CARGO) build --locked -p tollbook-bench
+	bench/instructions
 
 fuzz: setup ## Bytes that break a reader, looked for FUZZ_SECONDS (60) for each of the targets
 	bash .ci/fuzz/run
