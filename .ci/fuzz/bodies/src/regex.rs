@@ -1,6 +1,6 @@
 //! Bytes as a pattern, and after a byte that no text has, as the text to search.
 
-use tollbook_policy::goregex::{GoRegex, Limits};
+use tollbook_policy::goregex::{GoRegex, Limits, SKIP_BYTES_MAX};
 
 use crate::naive;
 
@@ -29,10 +29,16 @@ pub fn regex(data: &[u8]) {
         dfa_bytes_max: 0,
         ..Limits::default()
     };
+    // Nothing but what stands in last.
+    let threads = Limits {
+        dfa_bytes_max: 0,
+        lazy_steps_max: 0,
+        ..Limits::default()
+    };
     let naive = (pattern.len() <= NAIVE_PATTERN).then(|| naive::Pattern::plain(pattern));
     let naive = naive.flatten();
     let mut regexes = Vec::new();
-    for limits in [&table, &lazy] {
+    for limits in [&table, &lazy, &threads] {
         match GoRegex::new(pattern, limits) {
             Ok(regex) => {
                 let size = regex.size_bytes();
@@ -74,5 +80,5 @@ pub fn regex(data: &[u8]) {
 }
 
 fn sizes(pattern: &str, limits: &Limits) -> usize {
-    pattern.len() + limits.nfa_bytes_max + limits.dfa_bytes_max
+    pattern.len() + limits.nfa_bytes_max + limits.dfa_bytes_max + SKIP_BYTES_MAX
 }

@@ -21,9 +21,9 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::{Anchored, Input, MatchKind, hybrid};
 use regex_syntax::hir::{Dot, Hir, Look, Repetition};
 
-use super::Limits;
 use super::error::{GoRegexError, GoRegexErrorKind};
 use super::vm::{self, Threads};
+use super::{Limits, SKIP_BYTES_MAX};
 
 /// Shorter texts are searched before a prefilter is set up.
 const SKIP_TEXT_BYTES_MIN: usize = 64;
@@ -79,6 +79,9 @@ impl Engine {
         } else {
             Prefilter::from_hir_prefix(MatchKind::LeftmostFirst, hir)
         };
+        // A few letters of either case can stand for hundreds of ways to begin.
+        *made = made.saturating_add(skip.as_ref().map_or(0, Prefilter::memory_usage));
+        let skip = skip.filter(|skip| skip.memory_usage() <= SKIP_BYTES_MAX);
         let (nfa, anchored) = if hir.properties().look_set().contains(Look::WordAsciiNegate) {
             (nfa(&begin_at_characters(hir), limits, made)?, Anchored::Yes)
         } else {
