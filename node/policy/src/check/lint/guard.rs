@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Write as _;
 
-use super::{Entry, conditions};
-use crate::decide::judge_value;
+use super::domain::asked;
+use super::{Entry, Placed, conditions};
 use crate::json::{Json, ProfileLimits, parse_syntax};
 use crate::model::{Condition, Rule, Test};
 use crate::path::Path;
@@ -53,7 +53,7 @@ impl<'d> Guard<'d> {
             return false;
         };
         let value = json.root();
-        let all = |test: &&Test| judge_value(test, value) == Some(true);
+        let all = |test: &&Test| asked(test, value) == Some(true);
         self.require.iter().all(all) && !self.denies_json(&json)
     }
 
@@ -77,24 +77,36 @@ impl<'d> Guard<'d> {
     }
 
     fn denies_json(&self, json: &Json) -> bool {
-        let not_false = |test: &&Test| judge_value(test, json.root()) != Some(false);
+        let not_false = |test: &&Test| asked(test, json.root()) != Some(false);
         self.deny_if.iter().any(|rule| rule.iter().all(not_false))
     }
 
-    /// Whether the path has this one `require` and no other.
+    /// Whether the path has no more than one condition in `require`.
     pub(super) fn is_alone(&self) -> bool {
-        self.require.len() == 1
+        self.require.len() <= 1
     }
 }
 
-/// Conditions of `require` and whether they stand there, else in `deny_if`.
-pub(super) fn all_conditions<'e, 'd>(
-    entry: &'e Entry<'d>,
-) -> impl Iterator<Item = (bool, super::Placed<'d, Condition>)> + 'e {
-    let require = entry.require.iter().flat_map(|rule| conditions(*rule));
-    let deny_if = entry.deny_if.iter().flat_map(|rule| conditions(*rule));
-    let require = require.map(|condition| (true, condition));
-    require.chain(deny_if.map(|condition| (false, condition)))
+/// A condition, and the part that it has in a decision.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'d> {
+    pub(super) condition: Placed<'d, Condition>,
+    pub(super) in_require: bool,
+    /// Its rule has no other.
+    pub(super) is_alone: bool,
+}
+
+/// All conditions of a tool, in the order of the decision.
+pub(super) fn all_conditions<'e, 'd>(entry: &'e Entry<'d>) -> impl Iterator<Item = Part<'d>> + 'e {
+    let of = |rule: Placed<'d, Rule>, in_require| {
+        conditions(rule).map(move |condition| Part {
+            condition,
+            in_require,
+            is_alone: rule.read.conditions.len() == 1,
+        })
+    };
+    let require = entry.require.iter().flat_map(move |rule| of(*rule, true));
+    require.chain(entry.deny_if.iter().flat_map(move |rule| of(*rule, false)))
 }
 
 /// The text as a document of one JSON string.

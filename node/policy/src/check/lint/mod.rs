@@ -102,7 +102,7 @@ pub(super) fn lint<'d>(findings: &mut Findings<'d>, root: Value<'d>, document: &
         .zip(&document.tools)
         .map(|(entry, tool)| Entry::of(entry, tool))
         .collect();
-    whole::lint(findings, root, document, &entries);
+    whole::lint(findings, root, document, &entries, &hidden);
     limits::lint(findings, &entries, &hidden);
     let mut patterns = Patterns::of(&entries);
     let star = entries.iter().find(|entry| entry.is_star());

@@ -6,15 +6,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::guard::{Guard, all_conditions};
+use super::Entry;
+use super::guard::{Guard, Part, all_conditions};
 use super::subject::Subject;
 use super::texts::{and, find_open};
-use super::{Entry, Placed};
 use crate::check::fields::shortened;
 use crate::finding::{Findings, Spot, code};
 use crate::goregex::{GoRegex, Hole, Shape};
 use crate::json::Value;
-use crate::model::{Condition, Operator, Test};
+use crate::model::Test;
 use crate::place::{Directories, Places};
 
 mod ascii;
@@ -33,7 +33,7 @@ const JUDGED_MAX: usize = 100_000;
 
 /// The patterns of a policy, each looked at once.
 pub(super) struct Patterns<'d> {
-    /// How often a pattern stands in a `require` (true) or `deny_if` of the policy.
+    /// How often a pattern stands in the policy, as what may pass (true) or what may not.
     counts: BTreeMap<(bool, Cow<'d, str>), usize>,
     seen: BTreeSet<(bool, Cow<'d, str>)>,
     /// Conditions that were judged to try texts.
@@ -43,6 +43,7 @@ pub(super) struct Patterns<'d> {
 /// One pattern and what it stands in.
 struct Subjected<'d, 'g> {
     value: Value<'d>,
+    in_require: bool,
     path: &'d str,
     pattern: &'g str,
     regex: &'d GoRegex,
@@ -56,10 +57,8 @@ struct Subjected<'d, 'g> {
 impl<'d> Patterns<'d> {
     pub(super) fn of(entries: &[Entry<'d>]) -> Self {
         let mut counts = BTreeMap::new();
-        for (in_require, condition) in entries.iter().flat_map(all_conditions) {
-            if let Some((_, pattern)) = pattern_of(condition) {
-                *counts.entry((in_require, pattern)).or_default() += 1;
-            }
+        for listed in entries.iter().flat_map(all_conditions).filter_map(listed) {
+            *counts.entry(listed.key).or_default() += 1;
         }
         Self {
             counts,
@@ -72,14 +71,11 @@ impl<'d> Patterns<'d> {
         if entry.conditions() > CONDITIONS_MAX {
             return;
         }
-        for (in_require, condition) in all_conditions(entry) {
-            let Some((value, pattern)) = pattern_of(condition) else {
+        for Listed { part, regex, key } in all_conditions(entry).filter_map(listed) {
+            let condition = part.condition;
+            let Some(value) = condition.value.get("value") else {
                 continue;
             };
-            let Test::Matches(regex) = &condition.read.test else {
-                continue;
-            };
-            let key = (in_require, pattern);
             if self.judged >= JUDGED_MAX || self.seen.contains(&key) {
                 continue;
             }
@@ -92,6 +88,7 @@ impl<'d> Patterns<'d> {
             let count = self.counts.get(&key).copied().unwrap_or(1);
             let subjected = Subjected {
                 value,
+                in_require: part.in_require,
                 path: &condition.read.path.text,
                 pattern: &key.1,
                 regex,
@@ -103,24 +100,54 @@ impl<'d> Patterns<'d> {
                     count => format!("; the pattern stands in {count} conditions"),
                 },
             };
-            if in_require {
+            let (is_allowlist, _) = key;
+            if is_allowlist {
                 subjected.allowlist(findings);
             } else if subjected.subject == Subject::Address {
                 subjected.denylist(findings);
             }
-            subjected.ascii(findings, in_require);
+            subjected.ascii(findings, is_allowlist);
             self.judged += guard.judged() + 1;
             self.seen.insert(key);
         }
     }
 }
 
-/// The pattern of a condition with `regex`: a `not_regex` is its own deny list.
-fn pattern_of<'d>(condition: Placed<'d, Condition>) -> Option<(Value<'d>, Cow<'d, str>)> {
-    let Placed { value, read } = condition;
-    let is_regex = read.operator == Operator::Regex && matches!(read.test, Test::Matches(_));
-    let value = value.get("value").filter(|_| is_regex)?;
-    Some((value, value.as_str()?))
+/// A condition with a pattern.
+struct Listed<'d> {
+    part: Part<'d>,
+    regex: &'d GoRegex,
+    /// Whether the pattern says what may pass, and the pattern.
+    key: (bool, Cow<'d, str>),
+}
+
+/// What a call must match is an allowlist, and so is a `deny_if` of all that does not match.
+fn listed<'d>(part: Part<'d>) -> Option<Listed<'d>> {
+    let (test, matches) = match &part.condition.read.test {
+        Test::Not(test) => (&**test, false),
+        test @ (Test::Contains(_)
+        | Test::Equals(_)
+        | Test::Exists(_)
+        | Test::Greater(_)
+        | Test::Less(_)
+        | Test::Matches(_)
+        | Test::MemberOf(_)
+        | Test::PathIn(_)
+        | Test::UrlIn(_)) => (test, true),
+    };
+    let Test::Matches(regex) = test else {
+        return None;
+    };
+    // Beside other conditions, what does not match is only a part of what is denied.
+    if !part.in_require && !matches && !part.is_alone {
+        return None;
+    }
+    let pattern = part.condition.value.get("value")?.as_str()?;
+    Some(Listed {
+        part,
+        regex,
+        key: (part.in_require == matches, pattern),
+    })
 }
 
 impl<'d> Subjected<'d, '_> {
@@ -184,17 +211,22 @@ impl<'d> Subjected<'d, '_> {
             let quoted: Vec<String> = list.iter().map(|one| format!("\"{one}\"")).collect();
             format!("[{}]", quoted.join(", "))
         });
+        let place = if self.in_require {
+            ""
+        } else {
+            "under `require`, "
+        };
         let path = shortened(self.path).replace('"', "\\\"");
         match (self.subject, list) {
             (Subject::Address, Some(list)) => format!(
-                "write {{\"path\": \"{path}\", \"op\": \"url_in\", \"value\": {list}}}, which \
+                "{place}write {{\"path\": \"{path}\", \"op\": \"url_in\", \"value\": {list}}}, which \
                  reads the address"
             ),
             (Subject::Address, None) => "use `url_in` with a list such as \
                  [\"https://docs.example.com/\"], which reads the address"
                 .into(),
             (Subject::File, Some(list)) => format!(
-                "write {{\"path\": \"{path}\", \"op\": \"path_in\", \"value\": {list}}}, which \
+                "{place}write {{\"path\": \"{path}\", \"op\": \"path_in\", \"value\": {list}}}, which \
                  resolves `..`"
             ),
             (Subject::File, None) => "use `path_in` with a list of directories such as \
@@ -341,7 +373,7 @@ impl<'d> Subjected<'d, '_> {
             "HTTP://127.0.0.1/",
         ];
         let sees = |text: &str| self.regex.is_match(text) == Some(true);
-        let passes = |text: &str| !self.guard.denies(text);
+        let passes = |text: &str| !sees(text) && !self.guard.denies(text);
         let examples = self.shape.examples(WAYS_MAX);
         let bare = |text: &&String| text.contains('.') && !text.contains('/');
         let capital = examples.iter().filter(bare).find_map(|text| {

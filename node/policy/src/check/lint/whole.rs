@@ -2,7 +2,7 @@
 //! names that are easily taken for one another.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,11 +23,12 @@ pub(super) fn lint<'d>(
     root: Value<'d>,
     document: &Document,
     entries: &[Entry<'d>],
+    hidden: &BTreeSet<&str>,
 ) {
     if document.default == DefaultAction::Allow {
         default_allow(findings, root, entries);
     }
-    unseen_arguments(findings, entries);
+    unseen_arguments(findings, entries, hidden);
     names(findings, root);
 }
 
@@ -74,10 +75,14 @@ fn beside(argument: &str) -> Option<&'static str> {
 }
 
 /// Said once a policy: a checked argument has neighbours that no rule looks at.
-fn unseen_arguments<'d>(findings: &mut Findings<'d>, entries: &[Entry<'d>]) {
+fn unseen_arguments<'d>(
+    findings: &mut Findings<'d>,
+    entries: &[Entry<'d>],
+    hidden: &BTreeSet<&str>,
+) {
     let open = entries
         .iter()
-        .filter(|entry| entry.tool.only.is_none() && entry.tool.deny.is_none() && !entry.is_star());
+        .filter(|entry| entry.tool.only.is_none() && entry.is_reached(hidden) && !entry.is_star());
     let mut found = open.filter_map(|entry| {
         let conditions = entry.require.iter().flat_map(|rule| &rule.read.conditions);
         let mut keys = conditions.filter_map(|one| match one.path.steps.first() {
