@@ -219,15 +219,15 @@ impl<'d> Subjected<'d, '_> {
         let path = shortened(self.path).replace('"', "\\\"");
         match (self.subject, list) {
             (Subject::Address, Some(list)) => format!(
-                "{place}write {{\"path\": \"{path}\", \"op\": \"url_in\", \"value\": {list}}}, which \
-                 reads the address"
+                "{place}write {{\"path\": \"{path}\", \"op\": \"url_in\", \"value\": {list}}}, \
+                 which reads the address"
             ),
             (Subject::Address, None) => "use `url_in` with a list such as \
                  [\"https://docs.example.com/\"], which reads the address"
                 .into(),
             (Subject::File, Some(list)) => format!(
-                "{place}write {{\"path\": \"{path}\", \"op\": \"path_in\", \"value\": {list}}}, which \
-                 resolves `..`"
+                "{place}write {{\"path\": \"{path}\", \"op\": \"path_in\", \"value\": {list}}}, \
+                 which resolves `..`"
             ),
             (Subject::File, None) => "use `path_in` with a list of directories such as \
                  [\"/srv/data\"], which resolves `..`"
