@@ -151,6 +151,7 @@ impl At<'_> {
                 GoRegex::new(pattern, &Limits::default())
                     .unwrap()
                     .is_match(text)
+                    .unwrap()
             }),
             "minimum" => number.is_none_or(|number| number >= self.wanted.as_f64().unwrap()),
             "maximum" => number.is_none_or(|number| number <= self.wanted.as_f64().unwrap()),
