@@ -93,7 +93,8 @@ pub(crate) const ALL: &[(&str, &str)] = &[
     (NUMBER, "a number that servers read differently"),
     (
         PATTERN,
-        "a pattern that Go's `regexp` would refuse; the place in it is named",
+        "a pattern that Go's `regexp` would refuse, or half a surrogate pair in one with `^`; \
+         the place in it is named",
     ),
     (
         WHOLE_NUMBER,

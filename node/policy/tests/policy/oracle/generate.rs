@@ -65,7 +65,7 @@ const PLACES: [&str; 8] = [
     "https://[::1]/a",
     "https://DOCS.acme.COM/a/b",
     "wss://*.acme.com:444/a/",
-    "https://b\u{fc}cher.example:443/\u{e9}",
+    "https://xn--bcher-kva.example:443/\u{e9}",
 ];
 const DIRECTORIES: [&str; 7] = [".", "src", "./src//a/", "/srv/data", "/", "src/a/b", "/srv"];
 const OPERATORS: [&str; 19] = [
@@ -168,9 +168,9 @@ const ADDRESSES: [[&str; 4]; 7] = [
     ["http", "127.0.0.1", ":8080", "/x"],
     ["https", "[::1]", "", "/a"],
     ["wss", "x.y.acme.com", ":444", "/a/"],
-    ["https", "b\u{fc}cher.example", ":443", "/\u{e9}/x"],
+    ["https", "xn--bcher-kva.example", ":443", "/\u{e9}/x"],
 ];
-const PATHS: [&str; 28] = [
+const PATHS: [&str; 34] = [
     "",
     "/",
     "/a",
@@ -199,6 +199,12 @@ const PATHS: [&str; 28] = [
     "/a b",
     "/a/\tb",
     "/acme/@x",
+    "/acme//../x",
+    "/acme/;/../x",
+    "/acme;v=1/x",
+    "/acme/.../x",
+    "/acme/%252e%252e/x",
+    "/acme/%zz",
 ];
 
 /// An address that is in a place, with up to two parts of another one.
