@@ -179,11 +179,21 @@ fn resolved(path: &str) -> String {
 }
 
 pub(super) fn path_in(path: &str, directory: &str) -> bool {
-    let drive =
-        path.len() > 1 && path.as_bytes()[1] == b':' && path.as_bytes()[0].is_ascii_alphabetic();
-    let strange = path.is_empty() || path.contains(['\0', '\\']) || path.starts_with('~');
-    let disguised = path.split('/').any(|segment| segment == "...");
-    if strange || disguised || drive || path.starts_with("//") {
+    let strange = path.is_empty() || path.contains('\\') || path.contains(char::is_control);
+    let trimmed = path.trim() != path;
+    let lower = path.to_lowercase();
+    let mut disguises = ["%2e", "%2f", "%5c", "%252e"].iter();
+    let disguised =
+        disguises.any(|one| lower.contains(one)) || path.split('/').any(|segment| segment == "...");
+    if strange || trimmed || disguised || path.starts_with('~') || path.starts_with("//") {
+        return false;
+    }
+    // A drive or a scheme, where one stands at the root or would once the dots are resolved.
+    let elsewhere = |(above, name): (&Vec<String>, &str)| {
+        above.is_empty() && (name.chars().nth(1) == Some(':') || name.ends_with(':'))
+    };
+    let names = path.split('/').filter(|name| !["", "."].contains(name));
+    if walk(path).is_some_and(|places| places.iter().zip(names).any(elsewhere)) {
         return false;
     }
     if path.starts_with('/') != directory.starts_with('/') {
