@@ -131,6 +131,15 @@ impl Readers {
         }
         message
     }
+
+    /// Takes a message's memory over for the next one, and gives its bytes back.
+    fn recycle(&self, message: Message) -> Vec<u8> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        match free.last_mut() {
+            Some(reader) => reader.recycle(message),
+            None => message.into_body(),
+        }
+    }
 }
 
 impl Call {
@@ -327,9 +336,9 @@ impl Call {
     }
 
     /// HTTP method and body as they go upstream: the bytes that were judged, unchanged.
-    pub(crate) fn into_body(self) -> (Method, Vec<u8>) {
+    pub(crate) fn into_body(self, readers: &Readers) -> (Method, Vec<u8>) {
         match self.content {
-            Content::Message(message) => (Method::POST, message.into_body()),
+            Content::Message(message) => (Method::POST, readers.recycle(*message)),
             Content::EndSession => (Method::DELETE, Vec::new()),
         }
     }

@@ -134,7 +134,7 @@ impl<'a> Exchange<'a> {
         answer: &Answer,
     ) -> Result<Came, Fault> {
         let headers = call.headers().clone();
-        let (method, body) = call.into_body();
+        let (method, body) = call.into_body(&self.node.readers);
         let exchange = self.round_trip(method, headers, body.into(), send_by);
         let fault = |status| {
             Err(Fault {
