@@ -26,9 +26,9 @@ for path in sorted((TREE / "node/policy/tests/corpus").glob("*.jsonl")):
             texts.append(row["text"])
         elif "policy" in row:
             # As it is written, so that a number keeps its digits.
-            start = line.index('"policy":') + len('"policy":')
-            _, end = json.JSONDecoder().raw_decode(line[start:])
-            texts.append(line[start : start + end])
+            rest = line.split('"policy":', 1)[1].lstrip()
+            _, end = json.JSONDecoder().raw_decode(rest)
+            texts.append(rest[:end])
 
 loads = refused = 0
 for number, text in enumerate(texts):

@@ -154,7 +154,7 @@ impl Policies {
         if let Some(policy) = self.compiled(&digest) {
             return Ok(policy);
         }
-        let checked = tokio::task::spawn_blocking(move || tollbook_policy::check(&text)).await;
+        let checked = tokio::task::spawn_blocking(move || tollbook_policy::load(&text)).await;
         // It was checked before it was proposed. A node that cannot compile it all the same
         // denies, and says so.
         let policy = match checked {

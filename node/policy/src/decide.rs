@@ -311,8 +311,15 @@ pub(crate) fn judge_value(test: &Test, value: Value<'_>) -> Option<bool> {
             let searched = text.len() <= limits::REGEX_TEXT_BYTES;
             searched.then(|| regex.is_match(&text)).flatten()
         }
-        Test::UrlIn(places) => Some(places.have(&value.as_str()?)),
-        Test::PathIn(directories) => Some(directories.have(&value.as_str()?)),
+        // Too long to read: padding must not take a text out of a `deny_if`.
+        Test::UrlIn(places) => {
+            let text = value.as_str()?;
+            (text.len() <= limits::PLACE_TEXT_BYTES).then(|| places.have(&text))
+        }
+        Test::PathIn(directories) => {
+            let text = value.as_str()?;
+            (text.len() <= limits::PLACE_TEXT_BYTES).then(|| directories.have(&text))
+        }
         Test::Exists(_) => None,
     }
 }

@@ -28,7 +28,7 @@ mod path;
 mod place;
 mod trace;
 
-pub use self::check::check;
+pub use self::check::{check, load};
 pub use self::compile::{LimitRow, Policy, RuleRow};
 pub use self::counters::Counters;
 pub use self::decide::{Cause, Charge, Permit, Truth, Verdict};

@@ -33,5 +33,5 @@ pub const FINDINGS: usize = 200;
 /// Bytes of text that a pattern searches; a longer text is indeterminate, as is one that takes more
 /// than [`crate::goregex::SEARCH_STEPS_MAX`].
 pub const REGEX_TEXT_BYTES: usize = 1 << 20;
-/// Bytes of a text that `url_in` or `path_in` judges; no address or path is longer, so: false.
+/// Bytes of a text that `url_in` or `path_in` judges; a longer text is indeterminate.
 pub const PLACE_TEXT_BYTES: usize = 64 << 10;

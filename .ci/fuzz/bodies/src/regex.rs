@@ -8,6 +8,8 @@ use crate::naive;
 const BETWEEN: u8 = 0xFF;
 /// Longer than what the table of all states searches.
 const LONG: usize = 600;
+/// A state, of all classes of bytes, for each byte that a match may begin with.
+const SKIP_STATES_BYTES_MAX: usize = SKIP_BYTES_MAX * 1_280;
 /// Up to here trying everything is cheap.
 const NAIVE_TEXT: usize = 24;
 const NAIVE_PATTERN: usize = 32;
@@ -80,5 +82,5 @@ pub fn regex(data: &[u8]) {
 }
 
 fn sizes(pattern: &str, limits: &Limits) -> usize {
-    pattern.len() + limits.nfa_bytes_max + limits.dfa_bytes_max + SKIP_BYTES_MAX
+    pattern.len() + limits.nfa_bytes_max + limits.dfa_bytes_max + SKIP_STATES_BYTES_MAX
 }

@@ -35,6 +35,21 @@ const LIMITS: ProfileLimits = ProfileLimits {
 /// Reads and compiles a policy, or says all that is wrong with it, in the order of the text.
 /// Warnings alone do not refuse it: [`Policy::warnings`] has them then.
 pub fn check(text: &str) -> Result<Policy, Vec<Finding>> {
+    read(text, Lints::Wanted)
+}
+
+/// The same for a text that was checked before: nobody waits for its warnings.
+pub fn load(text: &str) -> Result<Policy, Vec<Finding>> {
+    read(text, Lints::Unwanted)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lints {
+    Wanted,
+    Unwanted,
+}
+
+fn read(text: &str, lints: Lints) -> Result<Policy, Vec<Finding>> {
     let json = parse_syntax(text.to_owned(), &LIMITS)
         .map_err(|error| vec![syntax::finding(text, error)])?;
     let mut checker = Checker::new(&json);
@@ -43,7 +58,9 @@ pub fn check(text: &str) -> Result<Policy, Vec<Finding>> {
     if checker.findings.has_errors() {
         return Err(checker.findings.into_sorted());
     }
-    lint::lint(&mut checker.findings, json.root(), &document);
+    if lints == Lints::Wanted {
+        lint::lint(&mut checker.findings, json.root(), &document);
+    }
     let findings = checker.findings.into_sorted();
     Ok(compile(document, digest(json.root()), findings))
 }

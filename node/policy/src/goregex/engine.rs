@@ -19,12 +19,15 @@ use regex_automata::util::pool::Pool;
 use regex_automata::util::prefilter::Prefilter;
 use regex_automata::util::primitives::StateID;
 use regex_automata::{Anchored, Input, MatchKind, hybrid};
+use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use regex_syntax::hir::{Dot, Hir, Look, Repetition};
 
 use super::error::{GoRegexError, GoRegexErrorKind};
 use super::vm::{self, Threads};
-use super::{Limits, SKIP_BYTES_MAX};
+use super::{Limits, SKIP_BEGINNINGS_MAX, SKIP_BYTES_MAX};
 
+/// What a byte of a beginning counts as: a state of a table, most of whose classes are unused.
+const SKIP_MEMORY_A_BYTE: usize = 256;
 /// Shorter texts are searched before a prefilter is set up.
 const SKIP_TEXT_BYTES_MIN: usize = 64;
 /// How much larger a cache that is kept for the next search may be than one that is empty.
@@ -77,11 +80,8 @@ impl Engine {
             // Looking for how a match begins is no use where it can begin in one place only.
             None
         } else {
-            Prefilter::from_hir_prefix(MatchKind::LeftmostFirst, hir)
+            skip(hir, made)
         };
-        // A few letters of either case can stand for hundreds of ways to begin.
-        *made = made.saturating_add(skip.as_ref().map_or(0, Prefilter::memory_usage));
-        let skip = skip.filter(|skip| skip.memory_usage() <= SKIP_BYTES_MAX);
         let (nfa, anchored) = if hir.properties().look_set().contains(Look::WordAsciiNegate) {
             (nfa(&begin_at_characters(hir), limits, made)?, Anchored::Yes)
         } else {
@@ -188,6 +188,21 @@ impl Engine {
         let skip = self.skip.as_ref().map_or(0, Prefilter::memory_usage);
         table + skip + self.nfa.memory_usage()
     }
+}
+
+/// What finds the beginnings that a match can have. A few letters of either case can stand for
+/// hundreds of them, so they are counted: not the memory that comes of them, which differs between
+/// processors, and with it whether a policy loads would.
+fn skip(hir: &Hir, made: &mut usize) -> Option<Prefilter> {
+    let mut beginnings = Extractor::new().kind(ExtractKind::Prefix).extract(hir);
+    beginnings.optimize_for_prefix_by_preference();
+    let beginnings = beginnings.literals()?;
+    let bytes: usize = beginnings.iter().map(|one| one.as_bytes().len()).sum();
+    if beginnings.len() > SKIP_BEGINNINGS_MAX || bytes > SKIP_BYTES_MAX {
+        return None;
+    }
+    *made = made.saturating_add(bytes.saturating_mul(SKIP_MEMORY_A_BYTE));
+    Prefilter::new(MatchKind::LeftmostFirst, beginnings)
 }
 
 impl fmt::Debug for Engine {

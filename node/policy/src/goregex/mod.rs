@@ -47,9 +47,10 @@ pub const DETERMINIZE_BYTES_MAX: usize = 256 << 10;
 /// How many steps making such a table may take: entries times ways to get there, and states times
 /// classes of bytes.
 pub const TABLE_STEPS_MAX: usize = 8 << 20;
-/// How large what finds a match's possible beginnings may be; a pattern that needs a larger one
-/// does without.
-pub const SKIP_BYTES_MAX: usize = 256 << 10;
+/// How many ways a match may have to begin for them to be looked for first.
+pub const SKIP_BEGINNINGS_MAX: usize = 128;
+/// How many bytes those may have together.
+pub const SKIP_BYTES_MAX: usize = 1 << 10;
 /// How large the cache of states may be that a search without a table fills.
 pub const CACHE_BYTES_MAX: usize = 2 << 20;
 /// How many steps it may take to fill, counted as for the table.

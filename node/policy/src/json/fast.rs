@@ -5,9 +5,9 @@
 //! wrong and where, and is the other opinion that tests hold this one against. Eight bytes of a
 //! string are looked at together.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 use core::mem;
 
 use super::letters::{self, mark};
@@ -453,27 +453,28 @@ impl Tape {
 
     /// Whether no key stands twice once escapes are resolved.
     #[cold]
-    fn has_each_once(&mut self, text: &str, keys_from: usize) -> bool {
-        let nodes = &self.nodes;
-        let order = |one: &Key, two: &Key| {
-            let (one, two) = (nodes.get(one.node as usize), nodes.get(two.node as usize));
-            one.zip(two)
-                .map_or(Ordering::Equal, |(one, two)| compare(text, one, two))
+    fn has_each_once(&self, text: &str, keys_from: usize) -> bool {
+        let keys = self.keys.get(keys_from..).unwrap_or_default();
+        // Each is unescaped once, however often it is compared.
+        let names = keys.iter().map(|key| {
+            let node = self.nodes.get(key.node as usize)?;
+            Some(meaning(text, node))
+        });
+        let Some(mut names) = names.collect::<Option<Vec<Cow<'_, str>>>>() else {
+            return false;
         };
-        let keys = self.keys.get_mut(keys_from..).unwrap_or_default();
-        keys.sort_unstable_by(order);
-        keys.array_windows()
-            .all(|[one, two]| order(one, two) != Ordering::Equal)
+        names.sort_unstable();
+        names.array_windows().all(|[one, two]| one != two)
     }
 }
 
-/// The order of two strings by what they mean. By characters is by bytes: UTF-8 keeps the order.
-fn compare(text: &str, one: &Node, two: &Node) -> Ordering {
-    let (one_text, two_text) = (inner_text(text, one), inner_text(text, two));
-    if one.escaped || two.escaped {
-        Unescaped::new(one_text).cmp(Unescaped::new(two_text))
+/// What a string means.
+fn meaning<'t>(text: &'t str, node: &Node) -> Cow<'t, str> {
+    let written = inner_text(text, node);
+    if node.escaped {
+        Cow::Owned(Unescaped::new(written).collect())
     } else {
-        one_text.cmp(two_text)
+        Cow::Borrowed(written)
     }
 }
 

@@ -173,3 +173,68 @@ fn findings_are_listed_up_to_a_number() {
     assert_eq!(found.first(), Some(&"TB-POL-012"));
     assert_eq!(found.last(), Some(&"TB-POL-099"));
 }
+
+/// Padding takes no text out of a `deny_if`.
+#[test]
+fn an_address_or_path_too_long_to_read_is_indeterminate() {
+    let limit = limits::PLACE_TEXT_BYTES;
+    for (operator, list, start) in [
+        ("path_in", r#"["/etc"]"#, "/etc/"),
+        ("url_in", r#"["https://a.example/"]"#, "https://a.example/?"),
+    ] {
+        let policy = load(&with_condition("args.a", operator, list));
+        for (length, reason) in [(limit, None), (limit + 1, Some("indeterminate"))] {
+            let text = format!("{start}{}", "x".repeat(length - start.len()));
+            let args = document(&format!(r#"{{"a":"{text}"}}"#));
+            let denied = run(&policy, &mut Counters::new(), "t", Some(args.root()));
+            let denied = denied.expect("a denial");
+            assert_eq!(denied.reason, reason, "{operator}, {length}");
+        }
+    }
+}
+
+/// What is warned of is looked for within bounds, whatever the policy: each of these took from half
+/// a minute to hours.
+#[test]
+fn policies_that_are_slow_to_try_are_checked_at_once() {
+    let condition = |operator: &str, value: &str| {
+        format!(r#"{{"path":"args.a","op":"{operator}","value":{value}}}"#)
+    };
+    let heavy = joined(20, |k| {
+        let pattern = format!(r#""(?:x|y)(?:[w-z]|[xz]|x){{{}}}[ab]""#, 900 + k);
+        condition("not_regex", &pattern)
+    });
+    let cheap = joined(34, |k| {
+        let way = |n: usize| format!("x{{{}}}", 480 + n - k);
+        let pattern = format!(r#""^(?:{}|{}|{}|{})""#, way(0), way(1), way(2), way(3));
+        condition("regex", &pattern)
+    });
+    let one = with_tools(&format!(
+        r#""t":{{"require":[{{"conditions":[{heavy},{cheap}]}}]}}"#
+    ));
+    let strings = joined(64, |n| format!("\"{n}{}\"", "x".repeat(4_000)));
+    let listed = condition("in", &format!("[{strings}]"));
+    let not = joined(15, |n| {
+        condition("not_regex", &format!(r#""(a|b)*a(a|b){{16}}{n}""#))
+    });
+    let many = |star: &str| {
+        let tools = joined(1_000, |n| format!(r#""t{n}":{{}}"#));
+        with_tools(&format!(
+            r#""*":{{"require":[{{"conditions":[{star}]}}]}},{tools}"#
+        ))
+    };
+    let paths = joined(300, |n| {
+        let on = |operator: &str, value: &str| {
+            format!(r#"{{"path":"args.p{n}","op":"{operator}","value":{value}}}"#)
+        };
+        let members = joined(64, |n| format!("\"{n}\""));
+        format!(
+            "{},{}",
+            on("in", &format!("[{members}]")),
+            on("not_contains", "\"q\"")
+        )
+    });
+    for text in [one, many(&format!("{listed},{not}")), many(&paths)] {
+        assert_eq!(errors(&text), [""; 0]);
+    }
+}

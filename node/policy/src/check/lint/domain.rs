@@ -46,7 +46,8 @@ pub(super) struct Domain<'d> {
 impl<'d> Domain<'d> {
     /// None if they are more than can be looked at.
     pub(super) fn of(conditions: Vec<Placed<'d, Condition>>) -> Option<Self> {
-        (conditions.len() <= TESTS_MAX).then(|| Self {
+        let cheap = conditions.iter().all(|one| is_cheap(&one.read.test));
+        (cheap && conditions.len() <= TESTS_MAX).then(|| Self {
             values: values(&conditions),
             conditions,
         })
@@ -70,7 +71,8 @@ impl<'d> Domain<'d> {
 
     /// Whether a further condition is false, and can be judged, for every value that is left.
     pub(super) fn rules_out(&self, further: Placed<'d, Condition>) -> bool {
-        if self.conditions.is_empty() || is_empty(&self.conditions) {
+        if !is_cheap(&further.read.test) || self.conditions.is_empty() || is_empty(&self.conditions)
+        {
             return false;
         }
         if let Some(values) = self.values() {
@@ -92,6 +94,23 @@ impl<'d> Domain<'d> {
             }
             None => crossed(&all),
         }
+    }
+}
+
+/// Whether a warning may try it as often as it likes: a pattern without a table takes its time with
+/// every text.
+pub(super) fn is_cheap(test: &Test) -> bool {
+    match test {
+        Test::Matches(regex) => regex.has_dfa(),
+        Test::Not(test) => is_cheap(test),
+        Test::Contains(_)
+        | Test::Equals(_)
+        | Test::Exists(_)
+        | Test::Greater(_)
+        | Test::Less(_)
+        | Test::MemberOf(_)
+        | Test::PathIn(_)
+        | Test::UrlIn(_) => true,
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Write as _;
 
-use super::domain::asked;
+use super::domain::{asked, is_cheap};
 use super::{Entry, Placed, conditions};
 use crate::json::{Json, ProfileLimits, parse_syntax};
 use crate::model::{Condition, Rule, Test};
@@ -40,7 +40,9 @@ impl<'d> Guard<'d> {
             .map(|rule| tests(rule.read).collect())
             .collect();
         let count = require.len() + deny_if.iter().map(Vec::len).sum::<usize>();
-        (count <= CONDITIONS_MAX).then_some(Self {
+        let mut tests = require.iter().chain(deny_if.iter().flatten());
+        let cheap = tests.all(|test| is_cheap(test));
+        (cheap && count <= CONDITIONS_MAX).then_some(Self {
             require,
             deny_if,
             judged: Cell::new(0),

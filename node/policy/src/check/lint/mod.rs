@@ -106,6 +106,7 @@ pub(super) fn lint<'d>(findings: &mut Findings<'d>, root: Value<'d>, document: &
     limits::lint(findings, &entries, &hidden);
     let mut patterns = Patterns::of(&entries);
     let star = entries.iter().find(|entry| entry.is_star());
+    let mut comparisons = rules::Comparisons::default();
     for entry in &entries {
         if findings.is_full(Severity::Warning) {
             return;
@@ -121,7 +122,7 @@ pub(super) fn lint<'d>(findings: &mut Findings<'d>, root: Value<'d>, document: &
         if entry.is_reached(&hidden) {
             let star = star.filter(|_| !entry.is_star());
             patterns.lint(findings, entry);
-            rules::lint(findings, entry, star);
+            rules::lint(findings, entry, star, &mut comparisons);
         }
     }
 }

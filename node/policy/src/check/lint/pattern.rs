@@ -29,7 +29,7 @@ const LISTED_MAX: usize = 8;
 const CONDITIONS_MAX: usize = 1_024;
 /// Conditions that are judged, over all texts that are tried. A policy that needs more is checked
 /// without the rest: its warnings are too many to be read as it is.
-const JUDGED_MAX: usize = 100_000;
+const JUDGED_MAX: usize = 20_000;
 
 /// The patterns of a policy, each looked at once.
 pub(super) struct Patterns<'d> {

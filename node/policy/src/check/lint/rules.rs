@@ -6,7 +6,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::domain::{Domain, asked};
+use super::domain::{Domain, asked, is_cheap};
+use super::guard::all_conditions;
 use super::{Entry, Placed, conditions};
 use crate::check::fields::{quoted, shortened};
 use crate::digest::digest;
@@ -17,8 +18,37 @@ use crate::path::{Path, Step};
 
 /// Rules of one tool that are compared; a tool with more is not looked over.
 const RULES_MAX: usize = 512;
-/// Conditions of them.
+/// Conditions of them, and of those under `*`.
 const CONDITIONS_MAX: usize = 1_024;
+/// Bytes of values that are compared with conditions, over all tools of a policy. What comes after
+/// is checked without these warnings.
+const COMPARED_BYTES_MAX: usize = 16 << 20;
+
+/// What may still be compared.
+pub(super) struct Comparisons(usize);
+
+impl Default for Comparisons {
+    fn default() -> Self {
+        Self(COMPARED_BYTES_MAX)
+    }
+}
+
+impl Comparisons {
+    /// Whether there is enough left for the rules of a tool and those of `*`: each value that a
+    /// condition names may meet all conditions on its path.
+    fn take(&mut self, entry: &Entry<'_>, star: Option<&Entry<'_>>) -> bool {
+        let rules = |entry: &Entry<'_>| entry.value.raw().len();
+        let bytes = rules(entry) + star.map_or(0, rules);
+        let mut on_path: BTreeMap<&str, usize> = BTreeMap::new();
+        for part in star.into_iter().chain([entry]).flat_map(all_conditions) {
+            *on_path.entry(&part.condition.read.path.text).or_default() += 1;
+        }
+        let most = on_path.into_values().max().unwrap_or(0);
+        let left = self.0.checked_sub(bytes.saturating_mul(most + 1));
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+}
 
 /// Rules beside a tool's `deny`.
 pub(super) fn beside_deny<'d>(findings: &mut Findings<'d>, entry: &Entry<'d>) {
@@ -30,9 +60,19 @@ pub(super) fn beside_deny<'d>(findings: &mut Findings<'d>, entry: &Entry<'d>) {
     }
 }
 
-pub(super) fn lint<'d>(findings: &mut Findings<'d>, entry: &Entry<'d>, star: Option<&Entry<'d>>) {
+/// Takes what it may compare from `left`.
+pub(super) fn lint<'d>(
+    findings: &mut Findings<'d>,
+    entry: &Entry<'d>,
+    star: Option<&Entry<'d>>,
+    left: &mut Comparisons,
+) {
     let rules = entry.require.len() + entry.deny_if.len();
-    if rules > RULES_MAX || entry.conditions() > CONDITIONS_MAX {
+    let conditions_all = entry.conditions() + star.map_or(0, Entry::conditions);
+    if rules > RULES_MAX || conditions_all > CONDITIONS_MAX {
+        return;
+    }
+    if !left.take(entry, star) {
         return;
     }
     let star_rules = star.map(|star| star.require.as_slice()).unwrap_or_default();
@@ -92,7 +132,7 @@ fn impossible<'d>(
         };
         let only_here = |rule: &&Placed<'d, Rule>| {
             let mut conditions = rule.read.conditions.iter();
-            conditions.all(|one| *one.path.text == **path)
+            conditions.all(|one| *one.path.text == **path && is_cheap(&one.test))
         };
         let rules: Vec<&Placed<'d, Rule>> = entry.deny_if.iter().filter(only_here).collect();
         let denies = |rule: &&Placed<'d, Rule>, value: Value<'d>| {
