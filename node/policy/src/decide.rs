@@ -93,7 +93,7 @@ impl From<bool> for Truth {
 
 impl Policy {
     /// Decides one call of a tool. The arguments are those that will be forwarded, and their
-    /// document has passed [`crate::json::check_profile`]; None if the call has none.
+    /// document keeps to the strict profile ([`crate::json::read`]); None if the call has none.
     pub fn decide(&self, tool: &str, arguments: Option<Value<'_>>) -> Verdict {
         // No tool's own entry is `*`: that one is for all of them.
         if tool == "*" {

@@ -12,7 +12,7 @@ use tollbook_policy::limits;
 use super::text;
 
 /// Far more than any of them takes; a program that hangs is ended by `timeout`.
-const SECONDS: &str = "60";
+const SECONDS: &str = "20";
 /// Of address space: the largest file here has 100 MB, and is never held whole.
 const KIBIBYTES: u64 = 1 << 20;
 
@@ -287,5 +287,55 @@ fn what_is_no_file_of_text_is_named() {
         let (exit, printed) = bounded(&path);
         assert_eq!(exit, 3, "{printed}");
         assert!(printed.contains("error[TB-POL-002]"), "{printed}");
+    }
+}
+
+fn joined(count: usize, item: impl Fn(usize) -> String) -> String {
+    (0..count).map(item).collect::<Vec<_>>().join(",")
+}
+
+/// A condition on `path`.
+fn on(path: &str, operator: &str, value: &str) -> String {
+    format!(r#"{{"path":"args.{path}","op":"{operator}","value":{value}}}"#)
+}
+
+/// What is warned of is looked for within bounds: without them, each of these takes from half a
+/// minute to hours.
+#[test]
+fn policies_that_are_slow_to_try_are_checked_at_once() {
+    let heavy = joined(20, |k| {
+        let pattern = format!(r#""(?:x|y)(?:[w-z]|[xz]|x){{{}}}[ab]""#, 900 + k);
+        on("a", "not_regex", &pattern)
+    });
+    let cheap = joined(34, |k| {
+        let ways: Vec<String> = (480..484).map(|n| format!("x{{{}}}", n - k)).collect();
+        on("a", "regex", &format!(r#""^(?:{})""#, ways.join("|")))
+    });
+    let one = format!(r#""t":{{"require":[{{"conditions":[{heavy},{cheap}]}}]}}"#);
+    let strings = joined(64, |n| format!("\"{n}{}\"", "x".repeat(4_000)));
+    let not = joined(15, |n| {
+        on("a", "not_regex", &format!(r#""(a|b)*a(a|b){{16}}{n}""#))
+    });
+    let paths = joined(300, |n| {
+        let (path, members) = (format!("p{n}"), joined(64, |n| format!("\"{n}\"")));
+        let listed = on(&path, "in", &format!("[{members}]"));
+        format!("{listed},{}", on(&path, "not_contains", "\"q\""))
+    });
+    let many = |star: &str| {
+        let tools = joined(4_000, |n| format!(r#""t{n}":{{}}"#));
+        format!(r#""*":{{"require":[{{"conditions":[{star}]}}]}},{tools}"#)
+    };
+    let long = on("a", "in", &format!("[{strings}]"));
+    for tools in [one, many(&format!("{long},{not}")), many(&paths)] {
+        let space = TempDir::new().unwrap();
+        let path = space.path().join("p.json");
+        let text = format!(r#"{{"version":"1","tools":{{{tools}}}}}"#);
+        File::create(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        let (exit, printed) = bounded(&path);
+        let shown: String = printed.chars().take(2_000).collect();
+        assert_eq!(exit, 0, "{shown}");
     }
 }
