@@ -62,7 +62,7 @@ pub(in crate::commands) fn run(fmt: &Fmt) -> Result<Exit, Failure> {
         } else if is_stdin {
             out::text(&laid)?;
         } else if laid != text {
-            replace(path, &laid).map_err(|source| Failure::Write {
+            replace(path, &text, &laid).map_err(|source| Failure::Write {
                 path: path.clone(),
                 source,
             })?;
@@ -98,8 +98,9 @@ fn means_the_same(one: &str, two: &str) -> bool {
     digest(one).is_some() && digest(one) == digest(two)
 }
 
-/// All of the new text or all of the old one, whatever happens.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+/// All of the new text or all of the old one, whatever happens. What somebody else wrote since the
+/// old one was read stays.
+fn replace(path: &Path, old: &str, new: &str) -> io::Result<()> {
     // What a link points at is replaced, not the link.
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
@@ -107,9 +108,12 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut file = Builder::new()
         .prefix(".tollbook-fmt-")
         .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(new.as_bytes())?;
     file.as_file().set_permissions(permissions)?;
     file.as_file().sync_all()?;
+    if fs::read(&path)? != old.as_bytes() {
+        return Err(io::Error::other("it has changed since it was read"));
+    }
     // A crash up to here leaves the old file, and perhaps a temporary one beside it.
     file.persist(&path)?;
     File::open(folder)?.sync_all()
@@ -118,6 +122,18 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.json");
+        File::create(&path).unwrap().write_all(b"theirs").unwrap();
+        replace(&path, "old", "ours").unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        replace(&path, "theirs", "ours").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"ours");
+    }
 
     #[test]
     fn a_text_that_means_something_else_is_never_written() {
