@@ -1,6 +1,7 @@
 //! Commands in, entries out: what waits is packed into one entry while the ones before are on
 //! their way, so that all who wait share a sync.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,8 +10,6 @@ use std::task::{Context, Poll};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use openraft::errors::ClientWriteError;
-use openraft::impls::ProgressResponder;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -20,13 +19,12 @@ use tollbook_state::{CommandResult, codec};
 use tollbook_storage::Engine;
 
 use crate::error::CommitError;
+use crate::forward::Way;
 use crate::limits::{
-    BATCH_BYTES_LIMIT, BATCH_COMMANDS_LIMIT, BATCHES_IN_FLIGHT_LIMIT, COMMAND_BYTES_LIMIT,
-    QUEUED_COMMANDS_LIMIT,
+    BATCH_BYTES_LIMIT, BATCH_COMMANDS_LIMIT, BATCHES_IN_FLIGHT_LIMIT, BATCHES_TOLD_APART,
+    COMMAND_BYTES_LIMIT, QUEUED_COMMANDS_LIMIT,
 };
-use crate::options::Clock;
 use crate::stats::{Counters, add};
-use crate::types::{Node, Proposal, TypeConfig};
 use crate::waiters::{Answer, Waiters, fail};
 
 /// A command on its way to a batch.
@@ -102,15 +100,14 @@ impl Queue {
 
 /// Packs and proposes until `stop` is called and all that was queued is done.
 pub(crate) struct Proposer<E: Engine> {
-    pub(crate) raft: Node<E>,
+    pub(crate) way: Way<E>,
     pub(crate) queued: mpsc::Receiver<Queued>,
     pub(crate) waiters: Waiters,
-    pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: CancellationToken,
 }
 
-/// A proposed batch, until openraft says that it is applied or refused.
+/// A proposed batch, until it is settled or given up.
 type InFlight = FuturesUnordered<BoxFuture<'static, (u64, Result<(), CommitError>)>>;
 
 /// The next batch. Holds one command more when that did not fit.
@@ -151,8 +148,9 @@ impl<E: Engine> Proposer<E> {
     /// entries would wait for more syncs.
     pub(crate) async fn run(mut self) {
         let mut in_flight = InFlight::new();
+        let mut unsettled = BTreeSet::new();
         let mut gathering = Gathering::default();
-        let mut sequence = 0;
+        let mut sequence: u64 = 0;
         let mut open = true;
         while open || !in_flight.is_empty() || !gathering.commands.is_empty() {
             while !gathering.is_full()
@@ -165,15 +163,18 @@ impl<E: Engine> Proposer<E> {
             } else {
                 1
             };
-            if !gathering.commands.is_empty() && in_flight.len() < room {
+            let oldest = unsettled.first().copied().unwrap_or(sequence);
+            let told_apart = sequence.saturating_sub(oldest) + 1 < BATCHES_TOLD_APART;
+            if !gathering.commands.is_empty() && in_flight.len() < room && told_apart {
                 sequence += 1;
-                let proposed = self.propose(sequence, gathering.take()).await;
-                in_flight.push(proposed);
+                unsettled.insert(sequence);
+                in_flight.push(self.propose(sequence, gathering.take()));
                 continue;
             }
             tokio::select! {
                 biased;
                 Some((sequence, result)) = in_flight.next() => {
+                    unsettled.remove(&sequence);
                     if let Err(error) = result {
                         self.waiters.fail(sequence, error);
                     }
@@ -189,7 +190,7 @@ impl<E: Engine> Proposer<E> {
         }
     }
 
-    async fn propose(
+    fn propose(
         &self,
         sequence: u64,
         batch: Vec<Queued>,
@@ -201,24 +202,9 @@ impl<E: Engine> Proposer<E> {
         add(&self.counters.commands, commands.len() as u64);
         add(&self.counters.batches, 1);
         let batch = encode_batch_of(self.waiters.place(sequence), &commands).into();
-        self.waiters.wait(sequence, answers);
-        let proposal = Proposal {
-            stamp: (self.clock)().0,
-            batch,
-        };
-        let (responder, done) = ProgressResponder::complete_only();
-        let sent = self.raft.client_write_ff(proposal, Some(responder)).await;
-        Box::pin(async move {
-            let result = match sent {
-                Err(_) => Err(CommitError::Unknown),
-                Ok(()) => match done.await {
-                    Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(refused(&error)),
-                    Err(_) => Err(CommitError::Unknown),
-                },
-            };
-            (sequence, result)
-        })
+        let settled = self.waiters.wait(sequence, answers);
+        let driven = self.way.clone().drive(batch, settled, self.stop.clone());
+        Box::pin(async move { (sequence, driven.await) })
     }
 }
 
@@ -230,18 +216,6 @@ impl<E: Engine> Drop for Proposer<E> {
         while let Ok(queued) = self.queued.try_recv() {
             fail(queued.answer, CommitError::Stopping);
         }
-    }
-}
-
-/// Only a refusal before the entry was appended is certain.
-const fn refused(error: &ClientWriteError<TypeConfig>) -> CommitError {
-    match error {
-        ClientWriteError::ForwardToLeader(forward) => CommitError::NotLeader {
-            leader: forward.leader_id,
-        },
-        ClientWriteError::LogEntryDiscarded(_)
-        | ClientWriteError::ChangeMembershipError(_)
-        | ClientWriteError::PreconditionFailed(_) => CommitError::Unknown,
     }
 }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
@@ -15,18 +18,24 @@ use tollbook_state::{Sealed, State};
 use tollbook_storage::Engine;
 
 use crate::batch::{Committing, Proposer, Queue};
-use crate::error::StartError;
+use crate::error::{CommitError, StartError};
 use crate::fatal::{Failure, Fatal};
 use crate::flusher;
+use crate::forward::Way;
 use crate::keeper::{self, Keeper, Wanted};
 use crate::log_store::LogStore;
-use crate::network::NoPeers;
+use crate::members::{Members, Status};
+use crate::network::Network;
 use crate::options::Options;
+use crate::peers::{Identity, Peers};
 use crate::recovery;
+use crate::serve::Served;
 use crate::state_machine::{Outlets, SharedState, StateMachine};
 use crate::stats::{Counters, Stats};
-use crate::types::{Metrics, Node, NodeId};
+use crate::transport::{LinkError, Transport};
+use crate::types::{Node, NodeId};
 use crate::waiters::Waiters;
+use crate::wire::{Change, ChangeError};
 use crate::workers::{self, Workers};
 
 /// How far this node has applied.
@@ -38,23 +47,6 @@ pub struct Progress {
     pub changes: u64,
 }
 
-/// A node's place in the cluster, as it sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The newest term.
-    pub term: u64,
-    /// Who leads, if it is known.
-    pub leader: Option<NodeId>,
-    /// Whether this node does.
-    pub leads: bool,
-    /// Index of the last entry of the log.
-    pub last_log: Option<u64>,
-    /// Index of the newest applied entry.
-    pub applied: Option<u64>,
-    /// Members and whether they vote.
-    pub members: BTreeMap<NodeId, bool>,
-}
-
 /// A node of the cluster. Clones are the same node; it runs until [`Cluster::shutdown`], whether
 /// handles are dropped or not.
 #[derive(Clone)]
@@ -64,7 +56,7 @@ pub struct Cluster {
     progress: watch::Receiver<Progress>,
     sealed: watch::Receiver<Option<Sealed>>,
     counters: Arc<Counters>,
-    metrics: Metrics,
+    members: Members,
     stop: CancellationToken,
     ended: watch::Receiver<bool>,
 }
@@ -85,7 +77,7 @@ impl Cluster {
         let (ended_sender, ended) = watch::channel(false);
         let raft = move || {
             // The core, batching and apply share one thread: less waking up on few cores.
-            let runtime = match Builder::new_current_thread().enable_time().build() {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(source) => return drop(started.send(Err(StartError::Thread { source }))),
             };
@@ -164,21 +156,32 @@ impl Cluster {
     /// This node's place in the cluster.
     #[must_use]
     pub fn status(&self) -> Status {
-        use openraft::async_runtime::watch::WatchReceiver;
-        let metrics = self.metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        let voters: Vec<NodeId> = membership.voter_ids().collect();
-        Status {
-            term: metrics.current_term,
-            leader: metrics.current_leader,
-            leads: metrics.state.is_leader(),
-            last_log: metrics.last_log_index,
-            applied: metrics.last_applied.map(|log_id| log_id.index),
-            members: membership
-                .nodes()
-                .map(|(id, _)| (*id, voters.contains(id)))
-                .collect(),
-        }
+        self.members.status()
+    }
+
+    /// Changes the members, at whoever leads. Returns when the change is committed; a hand-over of
+    /// leadership, when it has begun. A change that is repeated does nothing more.
+    pub async fn change(&self, change: Change) -> Result<(), ChangeError> {
+        self.members.change(change).await
+    }
+
+    /// Asks a member's program (its [`Options::on_ask`]). An error: it may have been asked.
+    pub async fn ask(
+        &self,
+        node: NodeId,
+        message: Bytes,
+        within: Duration,
+    ) -> Result<Bytes, LinkError> {
+        self.members.ask(node, message, within).await
+    }
+
+    /// Waits until this node has applied all that was committed anywhere before the call, so that
+    /// [`Cluster::read`] after it misses nothing. Needs a leader that hears a quorum.
+    pub async fn catch_up(&self) -> Result<(), CommitError> {
+        let index = self.members.read_index().await?;
+        let mut progress = self.progress.clone();
+        let applied = progress.wait_for(|progress| progress.index >= index).await;
+        applied.map(drop).map_err(|_| CommitError::Stopping)
     }
 
     /// Stops the node: refuses new commands, finishes those it has, flushes state and book, and
@@ -200,6 +203,7 @@ struct Running<E: Engine> {
     raft: Node<E>,
     tasks: TaskTracker,
     proposer: Proposer<E>,
+    transport: Arc<dyn Transport>,
     fatal: Fatal,
 }
 
@@ -210,6 +214,7 @@ impl<E: Engine> Running<E> {
             raft,
             tasks,
             proposer,
+            transport,
             fatal,
         } = self;
         let metrics = raft.wait(None);
@@ -220,6 +225,7 @@ impl<E: Engine> Running<E> {
             // All who wait are let go by the drop of the proposer.
             _ = failed => drop(fatal.fail(Failure::Core)),
         }
+        transport.close().await;
         if let Err(error) = raft.shutdown().await {
             tracing::error!(%error, "the consensus core did not end in order");
         }
@@ -258,11 +264,22 @@ async fn launch<E: Engine>(
         counters: Arc::default(),
         waiters: Waiters::new(options.node, options.boot),
     };
-    let started = start_parts(&options, &shared, workers).await;
+    let me = Identity {
+        cluster: cluster_id(&options.cluster),
+        node: NodeId::from(options.node),
+        start: options.start,
+        boot: options.boot,
+    };
+    let transport = Arc::clone(&options.transport);
+    let peers = Peers::new(me, Arc::clone(&options.clock), Arc::clone(&transport));
+    let started = start_parts(&options, &shared, &peers, workers).await;
     let (raft, state, feeds) = match started {
         Ok(started) => started,
         // What made it fail says more than that it failed; and who is refused writes no more.
-        Err(error) => return Err(shared.fatal.refuse().map_or(error, StartError::Failure)),
+        Err(error) => {
+            transport.close().await;
+            return Err(shared.fatal.refuse().map_or(error, StartError::Failure));
+        }
     };
     shared.fatal.serve().map_err(StartError::Failure)?;
 
@@ -275,12 +292,21 @@ async fn launch<E: Engine>(
     let stop = CancellationToken::new();
     let (queue, queued) = Queue::new(Arc::clone(&shared.counters));
     let proposer = Proposer {
-        raft: raft.clone(),
+        way: Way {
+            me: me.node,
+            raft: raft.clone(),
+            peers: peers.clone(),
+            clock: Arc::clone(&options.clock),
+        },
         queued,
         waiters: shared.waiters,
-        clock: Arc::clone(&options.clock),
         counters: Arc::clone(&shared.counters),
         stop: stop.clone(),
+    };
+    let members = Members {
+        metrics: raft.metrics(),
+        peers,
+        control: Arc::new(raft.clone()),
     };
     let cluster = Cluster {
         queue,
@@ -288,7 +314,7 @@ async fn launch<E: Engine>(
         progress: feeds.progress,
         sealed: feeds.sealed,
         counters: shared.counters,
-        metrics: raft.metrics(),
+        members,
         stop,
         ended,
     };
@@ -298,14 +324,23 @@ async fn launch<E: Engine>(
             raft,
             tasks,
             proposer,
+            transport,
             fatal: shared.fatal,
         },
     ))
 }
 
+/// No two clusters share an origin.
+fn cluster_id(origin: &str) -> [u8; 16] {
+    let hash = blake3::derive_key("tollbook 1 cluster id", origin.as_bytes());
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = hash;
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
 async fn start_parts<E: Engine>(
     options: &Options,
     shared: &Shared<E>,
+    peers: &Peers,
     workers: &mut Workers,
 ) -> Result<(Node<E>, SharedState, Feeds), StartError> {
     let Shared {
@@ -351,10 +386,21 @@ async fn start_parts<E: Engine>(
     };
     workers.run("raft-keep", &fatal, keeper.run())?;
 
-    let raft = start_raft(options, log, machine).await?;
-    look_at(&state, |state| {
-        recovery::check_replayed(&**engine, state, options.max_signed)
-    })?;
+    let raft = start_raft(options, peers, log, machine).await?;
+    let check = recovery::Replayed {
+        engine: Arc::clone(engine),
+        state: Arc::clone(&state),
+        signed: options.max_signed,
+    };
+    if is_lone_voter(&raft) {
+        raft.wait_for_recovery(None).await.map_err(refused)?;
+        check.check()?;
+    } else {
+        // What the others committed is heard from them, which may take as long as it takes.
+        workers
+            .tasks()
+            .spawn(check.when_recovered(raft.clone(), fatal));
+    }
     Ok((
         raft,
         state,
@@ -370,16 +416,20 @@ fn look_at<T>(state: &SharedState, look: impl FnOnce(&State) -> T) -> T {
     look(&state.read().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Starts openraft and waits until all that the log holds is applied. On the way a new directory
-/// begins its cluster, and a lone voter elects itself at once.
+/// Starts openraft and listens to peers. A new directory begins its cluster, and a lone voter elects
+/// itself at once.
 async fn start_raft<E: Engine>(
     options: &Options,
+    peers: &Peers,
     log: LogStore<E>,
     machine: StateMachine<E>,
 ) -> Result<Node<E>, StartError> {
     let me = NodeId::from(options.node);
     let config = Arc::new(options.config().map_err(refused)?);
-    let raft = Node::new(me, config, NoPeers, log, machine)
+    let network = Network {
+        peers: peers.clone(),
+    };
+    let raft = Node::new(me, config, network, log, machine)
         .await
         .map_err(refused)?;
     if options.begins {
@@ -391,7 +441,6 @@ async fn start_raft<E: Engine>(
         }
     }
     {
-        use openraft::async_runtime::watch::WatchReceiver;
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         let members = metrics.membership_config.membership();
@@ -400,20 +449,22 @@ async fn start_raft<E: Engine>(
             return Err(StartError::NotMember { node: options.node });
         }
     }
-    let known = raft
-        .wait(None)
-        .metrics(
-            |m| m.membership_config.membership().get_node(&me).is_some(),
-            "a membership",
-        )
-        .await
-        .map_err(refused)?;
-    let mut voters = known.membership_config.membership().voter_ids();
-    if voters.next() == Some(me) && voters.next().is_none() {
+    // The others may be waiting for this node's answers to get on at all.
+    peers.transport().serve(Arc::new(Served {
+        raft: raft.clone(),
+        peers: peers.clone(),
+        clock: Arc::clone(&options.clock),
+        on_ask: Arc::clone(&options.on_ask),
+    }));
+    if options.begins && is_lone_voter(&raft) {
         raft.trigger().elect(true).await.map_err(refused)?;
     }
-    raft.wait_for_recovery(None).await.map_err(refused)?;
     Ok(raft)
+}
+
+fn is_lone_voter<E: Engine>(raft: &Node<E>) -> bool {
+    let mut voters = raft.voter_ids();
+    voters.next() == Some(*raft.node_id()) && voters.next().is_none()
 }
 
 fn refused(source: impl std::error::Error + Send + Sync + 'static) -> StartError {

@@ -29,10 +29,12 @@ pub(crate) enum CodecError {
     #[error("stored bytes are malformed")]
     Malformed,
     /// Written by a newer version.
-    #[error("stored bytes have version {version}, this program knows {FORMAT}")]
+    #[error("stored bytes have version {version}, this program knows {known}")]
     Version {
         /// The first byte.
         version: u8,
+        /// What it must be.
+        known: u8,
     },
     /// The entry is of another place in the log.
     #[error("entry {found} stands in the place of {wanted}")]
@@ -51,12 +53,16 @@ pub(crate) struct Mark {
     pub(crate) membership: StoredMembership,
 }
 
-pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
-    let room = match &entry.payload {
+/// About how many bytes an entry's content has.
+pub(crate) fn payload_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
         EntryPayload::Normal(proposal) => proposal.batch.len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
-    };
-    let mut out = begin(64 + room);
+    }
+}
+
+pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
+    let mut out = begin(64 + payload_bytes(entry));
     put_log_id(&mut out, &entry.log_id);
     match &entry.payload {
         EntryPayload::Blank => out.put_u8(BLANK),
@@ -181,36 +187,40 @@ pub(crate) fn decode_image(image: &[u8]) -> Result<(Mark, Rows), CodecError> {
 }
 
 fn begin(room: usize) -> Vec<u8> {
+    begin_as(FORMAT, room)
+}
+
+pub(crate) fn begin_as(version: u8, room: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(room);
-    out.put_u8(FORMAT);
+    out.put_u8(version);
     out
 }
 
-fn end(mut out: Vec<u8>) -> Bytes {
+pub(crate) fn end(mut out: Vec<u8>) -> Bytes {
     let check = crc32fast::hash(&out);
     out.put_u32(check);
     out.into()
 }
 
-fn put_log_id(out: &mut Vec<u8>, log_id: &LogId) {
+pub(crate) fn put_log_id(out: &mut Vec<u8>, log_id: &LogId) {
     out.put_u64(log_id.leader_id.term);
     out.put_u64(log_id.leader_id.node_id);
     out.put_u64(log_id.index);
 }
 
-fn put_option(out: &mut Vec<u8>, log_id: Option<&LogId>) {
+pub(crate) fn put_option(out: &mut Vec<u8>, log_id: Option<&LogId>) {
     out.put_u8(u8::from(log_id.is_some()));
     if let Some(log_id) = log_id {
         put_log_id(out, log_id);
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_u32(u32::try_from(bytes.len()).expect("texts, rows and marks are far below 4 GiB"));
     out.put_slice(bytes);
 }
 
-fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
+pub(crate) fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
     let configs = membership.get_joint_config();
     out.put_u64(configs.len() as u64);
     for config in configs {
@@ -220,19 +230,27 @@ fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
     out.put_u64(membership.nodes().count() as u64);
     for (id, peer) in membership.nodes() {
         out.put_u64(*id);
-        put_bytes(out, peer.name.as_bytes());
-        put_bytes(out, peer.data_address.as_bytes());
-        put_bytes(out, peer.peer_address.as_bytes());
-        put_bytes(out, peer.verifier_key.as_bytes());
-        out.put_slice(&peer.certificate);
+        put_peer(out, peer);
     }
 }
 
+pub(crate) fn put_peer(out: &mut Vec<u8>, peer: &Peer) {
+    put_bytes(out, peer.name.as_bytes());
+    put_bytes(out, peer.data_address.as_bytes());
+    put_bytes(out, peer.peer_address.as_bytes());
+    put_bytes(out, peer.verifier_key.as_bytes());
+    out.put_slice(&peer.certificate);
+}
+
 /// Reads bytes whose check was right.
-struct Cursor<'a>(&'a [u8]);
+pub(crate) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
     fn open(row: &'a [u8]) -> Result<Self, CodecError> {
+        Self::open_as(FORMAT, row)
+    }
+
+    pub(crate) fn open_as(known: u8, row: &'a [u8]) -> Result<Self, CodecError> {
         let (body, check) = row
             .split_last_chunk::<CHECK_BYTES>()
             .ok_or(CodecError::Damaged)?;
@@ -240,13 +258,13 @@ impl<'a> Cursor<'a> {
             return Err(CodecError::Damaged);
         }
         match body.split_first() {
-            Some((&FORMAT, rest)) => Ok(Self(rest)),
-            Some((&version, _)) => Err(CodecError::Version { version }),
+            Some((&version, rest)) if version == known => Ok(Self(rest)),
+            Some((&version, _)) => Err(CodecError::Version { version, known }),
             None => Err(CodecError::Malformed),
         }
     }
 
-    fn close(&self) -> Result<(), CodecError> {
+    pub(crate) fn close(&self) -> Result<(), CodecError> {
         if self.0.is_empty() {
             Ok(())
         } else {
@@ -254,25 +272,25 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(CodecError::Malformed)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn rest(&mut self) -> &'a [u8] {
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }
 
-    fn u8(&mut self) -> Result<u8, CodecError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, CodecError> {
         self.take().map(|[byte]| byte)
     }
 
-    fn u64(&mut self) -> Result<u64, CodecError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, CodecError> {
         self.take().map(u64::from_be_bytes)
     }
 
-    fn bool(&mut self) -> Result<bool, CodecError> {
+    pub(crate) fn bool(&mut self) -> Result<bool, CodecError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -280,7 +298,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
         let length = u32::from_be_bytes(self.take()?);
         let length = usize::try_from(length).map_err(|_| CodecError::Malformed)?;
         let (bytes, rest) = self
@@ -291,7 +309,7 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    fn text(&mut self) -> Result<String, CodecError> {
+    pub(crate) fn text(&mut self) -> Result<String, CodecError> {
         let bytes = self.bytes()?;
         if bytes.len() > PEER_TEXT_BYTES_LIMIT {
             return Err(CodecError::Malformed);
@@ -301,7 +319,7 @@ impl<'a> Cursor<'a> {
             .map_err(|_| CodecError::Malformed)
     }
 
-    fn leader_id(&mut self) -> Result<LeaderId, CodecError> {
+    pub(crate) fn leader_id(&mut self) -> Result<LeaderId, CodecError> {
         let term = self.u64()?;
         Ok(LeaderId {
             term,
@@ -309,7 +327,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    fn log_id(&mut self) -> Result<LogId, CodecError> {
+    pub(crate) fn log_id(&mut self) -> Result<LogId, CodecError> {
         let leader_id = self.leader_id()?;
         Ok(LogId {
             leader_id,
@@ -317,7 +335,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    fn option(&mut self) -> Result<Option<LogId>, CodecError> {
+    pub(crate) fn option(&mut self) -> Result<Option<LogId>, CodecError> {
         if self.bool()? {
             self.log_id().map(Some)
         } else {
@@ -326,7 +344,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Frames and records hold 32 bits of it.
-    fn node_id(&mut self) -> Result<u64, CodecError> {
+    pub(crate) fn node_id(&mut self) -> Result<u64, CodecError> {
         let id = self.u64()?;
         u32::try_from(id)
             .map(u64::from)
@@ -343,7 +361,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Ids ascend: the same membership has one encoding.
-    fn membership(&mut self) -> Result<Membership, CodecError> {
+    pub(crate) fn membership(&mut self) -> Result<Membership, CodecError> {
         let mut configs = Vec::new();
         for _ in 0..self.count()? {
             let mut config = BTreeSet::new();
@@ -358,16 +376,19 @@ impl<'a> Cursor<'a> {
         for _ in 0..self.count()? {
             let id = self.node_id()?;
             ascending(nodes.last_key_value().map(|(last, _)| last), id)?;
-            let peer = Peer {
-                name: self.text()?,
-                data_address: self.text()?,
-                peer_address: self.text()?,
-                verifier_key: self.text()?,
-                certificate: self.take()?,
-            };
-            nodes.insert(id, peer);
+            nodes.insert(id, self.peer()?);
         }
         Membership::new(configs, nodes).map_err(|_| CodecError::Malformed)
+    }
+
+    pub(crate) fn peer(&mut self) -> Result<Peer, CodecError> {
+        Ok(Peer {
+            name: self.text()?,
+            data_address: self.text()?,
+            peer_address: self.text()?,
+            verifier_key: self.text()?,
+            certificate: self.take()?,
+        })
     }
 }
 
@@ -553,7 +574,10 @@ mod tests {
         let newer = end(vec![2, 0, 0]);
         assert_eq!(
             decode_entry(5, &newer),
-            Err(CodecError::Version { version: 2 })
+            Err(CodecError::Version {
+                version: 2,
+                known: FORMAT,
+            })
         );
     }
 }

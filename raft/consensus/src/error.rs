@@ -6,6 +6,9 @@ use crate::types::NodeId;
 /// Why a command has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
+    /// No leader was found in time. It was not proposed.
+    #[error("the cluster has no leader")]
+    NoLeader,
     /// This node does not lead and did not propose it. It is not committed and will not be.
     #[error("this node does not lead the cluster")]
     NotLeader {

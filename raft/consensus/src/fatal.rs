@@ -30,6 +30,12 @@ pub enum Failure {
         /// Its index.
         index: u64,
     },
+    /// What the cluster has committed is not what this node has in its book, or has signed.
+    #[error("this node's past is not the cluster's: {reason}")]
+    Rewound {
+        /// What differs.
+        reason: String,
+    },
     /// Stored bytes are not what was written.
     #[error("stored bytes cannot be read: {reason}")]
     Stored {

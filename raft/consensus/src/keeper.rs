@@ -66,8 +66,7 @@ impl<E: Engine> Keeper<E> {
         }
         if self.fatal.check().is_ok() {
             // Nothing depends on it: the log has been synced for all that was told.
-            let last = self.sync_log().and_then(|()| self.flush());
-            if let Err(error) = last {
+            if let Err(error) = self.flush() {
                 tracing::error!(%error, "state not flushed at the end");
             }
         }
@@ -106,7 +105,10 @@ impl<E: Engine> Keeper<E> {
         self.engine.sync().map_err(|error| self.fatal.fail(error))
     }
 
+    /// A node may apply what its peers have committed before its own log is synced; a durable state
+    /// must not be ahead of a durable log.
     fn flush(&self) -> std::io::Result<()> {
+        self.sync_log()?;
         let flushed = self
             .engine
             .flush()

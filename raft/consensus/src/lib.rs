@@ -6,35 +6,50 @@
 //! [`Cluster`] alone.
 
 mod batch;
+mod change;
 mod cluster;
 mod codec;
 mod error;
 mod fatal;
 mod flusher;
+mod forward;
 mod keeper;
 mod log_store;
+mod members;
 mod network;
 mod options;
+mod peers;
 mod recovery;
+mod serve;
 mod snapshot;
 mod state_machine;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod types;
 mod waiters;
+mod wire;
 mod workers;
 
 pub use self::batch::Committing;
-pub use self::cluster::{Cluster, Progress, Status};
+pub use self::cluster::{Cluster, Progress};
 pub use self::error::{CommitError, StartError};
 pub use self::fatal::Failure;
-pub use self::options::{Clock, FrameHook, MaxSigned, Options, Replay, Timing};
+pub use self::members::{Member, Status};
+pub use self::options::{AskHook, Clock, FrameHook, MaxSigned, Options, Replay, Timing};
+pub use self::peers::Heard;
 pub use self::stats::{MICROS_BUCKETS, Stats};
+pub use self::transport::{
+    CHANNEL_MESSAGES, Channel, LinkError, NoPeers, Service, Target, Transport, Urgency,
+};
 pub use self::types::{NodeId, Peer};
+pub use self::wire::{Change, ChangeError};
 
 /// Named limits of this crate.
 pub mod limits {
+    use std::time::Duration;
+
     /// Commands that wait for their batch. More are refused.
     pub const QUEUED_COMMANDS_LIMIT: usize = 16_384;
     /// Commands in one entry.
@@ -46,6 +61,17 @@ pub mod limits {
     /// Full entries of this node that are on their way while the next gathers; of those that are
     /// not full, one. Within the 64 that the state tells apart.
     pub const BATCHES_IN_FLIGHT_LIMIT: usize = 4;
+    /// How far sequence numbers of batches on their way may be apart: the state tells 64 apart.
+    pub const BATCHES_TOLD_APART: u64 = 64;
+    /// How long a batch is tried to be brought to a leader, or its end waited for.
+    pub const COMMIT_WITHIN: Duration = Duration::from_secs(15);
+    /// The same once the node is stopping.
+    pub const COMMIT_WITHIN_STOP: Duration = Duration::from_secs(3);
+
+    /// Bytes of one piece of a snapshot.
+    pub const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
+    /// Bytes of a whole snapshot.
+    pub const SNAPSHOT_BYTES_LIMIT: u64 = 4 << 30;
 
     /// Writes that wait for one sync.
     pub const FLUSH_REQUESTS_LIMIT: usize = 1024;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
 use tollbook_audit::frame::Frame;
@@ -10,7 +12,8 @@ use tollbook_state::command::Micros;
 
 use crate::fatal::FailureHook;
 use crate::limits::{FLUSH_STATE_BYTES, FLUSH_STATE_ENTRIES, LOG_KEEP_ENTRIES};
-use crate::types::Peer;
+use crate::transport::{NoPeers, Transport};
+use crate::types::{NodeId, Peer};
 
 /// The node's wall clock.
 pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
@@ -18,6 +21,9 @@ pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
 /// Told of the frames of each entry as it is applied, live and at replay: the entry's index, then
 /// its frames. Called on the consensus thread; it must not block.
 pub type FrameHook = Arc<dyn Fn(u64, &[Frame]) + Send + Sync>;
+
+/// Answers a peer's message that consensus does not look into.
+pub type AskHook = Arc<dyn Fn(NodeId, Bytes) -> BoxFuture<'static, Bytes> + Send + Sync>;
 
 /// The newest checkpoint that this node has signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +84,19 @@ pub struct Options {
     pub node: u32,
     /// Random per start of the program.
     pub boot: u64,
-    /// Name of the cluster, for the logs.
+    /// Counts the starts of the node's directory: peers that have seen a higher one of this node
+    /// do not listen, for its disk was rolled back or copied.
+    pub start: u64,
+    /// Name of the cluster, which no other has: its origin. Peers of another are refused.
     pub cluster: String,
     /// What the others know of this node. Becomes the first membership when the directory is new.
     pub peer: Peer,
     /// Whether an empty directory begins a cluster of one. Off for a node that joins another.
     pub begins: bool,
+    /// The way to peers.
+    pub transport: Arc<dyn Transport>,
+    /// Answers what peers ask of the program.
+    pub on_ask: AskHook,
     /// Stamps entries while this node leads.
     pub clock: Clock,
     /// Raft's times.
@@ -103,6 +116,7 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("node", &self.node)
             .field("boot", &self.boot)
+            .field("start", &self.start)
             .field("cluster", &self.cluster)
             .field("begins", &self.begins)
             .field("timing", &self.timing)
@@ -120,9 +134,12 @@ impl Options {
         Self {
             node,
             boot,
+            start: 0,
             cluster: "tollbook".into(),
             peer: Peer::default(),
             begins: true,
+            transport: Arc::new(NoPeers),
+            on_ask: Arc::new(|_, _| Box::pin(std::future::ready(Bytes::new()))),
             clock,
             timing: Timing::default(),
             replay: Replay::default(),

@@ -1,14 +1,18 @@
 //! What must hold before a node serves: log, state and book tell the same story, and it goes at
 //! least as far as what this node has signed.
 
+use std::sync::{Arc, PoisonError};
+
 use tollbook_audit::Head;
 use tollbook_audit::frame::HASH_BYTES;
 use tollbook_state::State;
 use tollbook_storage::Engine;
 
 use crate::error::StartError;
-use crate::fatal::Failure;
+use crate::fatal::{Failure, Fatal};
 use crate::options::MaxSigned;
+use crate::state_machine::SharedState;
+use crate::types::Node;
 
 /// Before the replay: the book holds every frame that the durable state counts.
 pub(crate) fn check_loaded<E: Engine>(engine: &E, state: &State) -> Result<(), StartError> {
@@ -66,6 +70,34 @@ pub(crate) fn check_replayed<E: Engine>(
             Err(StartError::SignedDiffers { size })
         }
         Some(_) | None => Ok(()),
+    }
+}
+
+/// The check after the replay, for whenever that is over.
+pub(crate) struct Replayed<E> {
+    pub(crate) engine: Arc<E>,
+    pub(crate) state: SharedState,
+    pub(crate) signed: Option<MaxSigned>,
+}
+
+impl<E: Engine> Replayed<E> {
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        check_replayed(&*self.engine, &state, self.signed)
+    }
+
+    /// Once all that the cluster has committed is applied here. A node with peers may have applied
+    /// entries before its own log was synced, so a crash may have left its book ahead of its log;
+    /// the leader sends those entries again, and the book must hold nothing else.
+    pub(crate) async fn when_recovered(self, raft: Node<E>, fatal: Fatal) {
+        if raft.wait_for_recovery(None).await.is_err() {
+            return;
+        }
+        if let Err(error) = self.check() {
+            drop(fatal.fail(Failure::Rewound {
+                reason: error.to_string(),
+            }));
+        }
     }
 }
 

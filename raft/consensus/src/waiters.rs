@@ -19,7 +19,15 @@ pub(crate) type Answer = oneshot::Sender<Result<CommandResult, CommitError>>;
 pub(crate) struct Waiters {
     node: u32,
     boot: u64,
-    batches: Arc<Mutex<HashMap<u64, Vec<Answer>>>>,
+    batches: Arc<Mutex<HashMap<u64, Waiting>>>,
+}
+
+/// A batch that is on its way.
+#[derive(Debug)]
+struct Waiting {
+    answers: Vec<Answer>,
+    /// Dropped when the batch is settled, whatever it came to.
+    _settled: oneshot::Sender<()>,
 }
 
 impl Waiters {
@@ -39,19 +47,26 @@ impl Waiters {
         }
     }
 
-    /// Before the batch is proposed: it may be applied at once.
-    pub(crate) fn wait(&self, sequence: u64, answers: Vec<Answer>) {
-        let before = self.lock().insert(sequence, answers);
+    /// Before the batch is proposed: it may be applied at once. What comes back is closed when the
+    /// batch is settled.
+    pub(crate) fn wait(&self, sequence: u64, answers: Vec<Answer>) -> oneshot::Receiver<()> {
+        let (settled, is_settled) = oneshot::channel();
+        let waiting = Waiting {
+            answers,
+            _settled: settled,
+        };
+        let before = self.lock().insert(sequence, waiting);
         assert!(before.is_none(), "a sequence number is used once");
+        is_settled
     }
 
     /// Hands out what the batch's commands came to, if it is one of ours that still waits.
     pub(crate) fn deliver(&self, receipts: Receipts) {
-        let Some(answers) = self.take(receipts.place) else {
+        let Some(waiting) = self.take(receipts.place) else {
             return;
         };
         let mut results = receipts.results.into_iter().map(Ok);
-        for answer in answers {
+        for answer in waiting.answers {
             let result = results.next().unwrap_or(Err(CommitError::Unknown));
             // Who asked may have left; the command is done all the same.
             drop(answer.send(result));
@@ -60,23 +75,23 @@ impl Waiters {
 
     /// The batch is done, and left no results: it was applied before, or could not be read.
     pub(crate) fn give_up(&self, place: Place) {
-        let answers = self.take(place);
-        answers
+        let waiting = self.take(place);
+        waiting
             .into_iter()
-            .flatten()
+            .flat_map(|waiting| waiting.answers)
             .for_each(|answer| fail(answer, CommitError::Unknown));
     }
 
     /// The batch came to this before it was applied.
     pub(crate) fn fail(&self, sequence: u64, error: CommitError) {
-        let answers = self.lock().remove(&sequence);
-        answers
+        let waiting = self.lock().remove(&sequence);
+        waiting
             .into_iter()
-            .flatten()
+            .flat_map(|waiting| waiting.answers)
             .for_each(|answer| fail(answer, error));
     }
 
-    fn take(&self, place: Place) -> Option<Vec<Answer>> {
+    fn take(&self, place: Place) -> Option<Waiting> {
         let ours = (place.node, place.boot) == (self.node, self.boot);
         if ours {
             self.lock().remove(&place.sequence)
@@ -85,7 +100,7 @@ impl Waiters {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Answer>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,175 @@
+//! What this node knows of its peers, from the headers of their messages: when it heard of each,
+//! how far their clocks are apart, and which of two starts of one directory is the newer one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::options::Clock;
+use crate::transport::{Channel, LinkError, Target, Transport, Urgency};
+use crate::types::{NodeId, Peer};
+use crate::wire::{Answer, Header, Refused, Request};
+
+/// Who this node is, to its peers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) cluster: [u8; 16],
+    pub(crate) node: NodeId,
+    pub(crate) start: u64,
+    pub(crate) boot: u64,
+}
+
+/// What is known of one peer.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    start: u64,
+    boot: u64,
+    heard: Instant,
+    /// Its wall clock ahead of ours, in microseconds, when it was heard.
+    ahead_us: i64,
+}
+
+/// How a peer was last heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// How long ago.
+    pub ago: Duration,
+    /// Its wall clock ahead of ours, in microseconds; a message's way is in it.
+    pub ahead_us: i64,
+}
+
+/// The way to peers, and what was heard of them. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    me: Identity,
+    clock: Clock,
+    transport: Arc<dyn Transport>,
+    known: Arc<Mutex<BTreeMap<NodeId, Known>>>,
+}
+
+impl Peers {
+    pub(crate) fn new(me: Identity, clock: Clock, transport: Arc<dyn Transport>) -> Self {
+        Self {
+            me,
+            clock,
+            transport,
+            known: Arc::default(),
+        }
+    }
+
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        let Identity {
+            cluster,
+            node,
+            start,
+            boot,
+        } = self.me;
+        Header {
+            cluster,
+            from: node,
+            start,
+            boot,
+            wall: (self.clock)().0,
+        }
+    }
+
+    /// Whether a message with this header, from the peer that the transport has proved, may be
+    /// looked at.
+    pub(crate) fn check(&self, from: NodeId, header: &Header) -> Result<(), Refused> {
+        if header.cluster != self.me.cluster {
+            return Err(Refused::OtherCluster);
+        }
+        if header.from != from {
+            return Err(Refused::OtherNode);
+        }
+        let wall = (self.clock)().0;
+        let mut known = self.lock();
+        if let Some(before) = known.get(&from) {
+            let older = header.start < before.start;
+            let copied = header.start == before.start && header.boot != before.boot;
+            if older || copied {
+                return Err(Refused::RolledBack);
+            }
+        }
+        let heard = Known {
+            start: header.start,
+            boot: header.boot,
+            heard: Instant::now(),
+            ahead_us: header.wall.cast_signed().wrapping_sub(wall.cast_signed()),
+        };
+        known.insert(from, heard);
+        Ok(())
+    }
+
+    pub(crate) fn heard(&self) -> BTreeMap<NodeId, Heard> {
+        let as_heard = |known: &Known| Heard {
+            ago: known.heard.elapsed(),
+            ahead_us: known.ahead_us,
+        };
+        self.lock()
+            .iter()
+            .map(|(node, known)| (*node, as_heard(known)))
+            .collect()
+    }
+
+    /// Asks a peer; its answer is one that its header allows to look at.
+    pub(crate) fn call(
+        &self,
+        node: NodeId,
+        peer: Peer,
+        request: &Request,
+        urgency: Urgency,
+        within: Duration,
+    ) -> BoxFuture<'static, Result<Answer, LinkError>> {
+        let message = request.encode(&self.header());
+        let answer = self
+            .transport
+            .call(Target { node, peer }, message, urgency, within);
+        let peers = self.clone();
+        Box::pin(async move { peers.read(node, &answer.await?) })
+    }
+
+    pub(crate) fn open(
+        &self,
+        node: NodeId,
+        peer: Peer,
+        urgency: Urgency,
+        within: Duration,
+    ) -> BoxFuture<'static, Result<Channel, LinkError>> {
+        self.transport.open(Target { node, peer }, urgency, within)
+    }
+
+    /// Reads an answer of `node`.
+    pub(crate) fn read(&self, node: NodeId, answer: &Bytes) -> Result<Answer, LinkError> {
+        let broken = |reason: String| LinkError::Broken { node, reason };
+        let (header, answer) = Answer::decode(answer)
+            .map_err(|error| broken(format!("its answer cannot be read: {error}")))?;
+        self.check(node, &header)
+            .map_err(|refused| broken(refused.to_string()))?;
+        if let Answer::Refused(refused) = answer {
+            return Err(broken(format!("it refuses: {refused}")));
+        }
+        Ok(answer)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers")
+            .field("me", &self.me)
+            .field("known", &*self.lock())
+            .finish_non_exhaustive()
+    }
+}
