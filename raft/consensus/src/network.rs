@@ -198,12 +198,28 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
                 });
                 return Ok(beat.filter_map(std::future::ready).boxed());
             }
-            let opened = self
-                .peers
-                .open(self.node, self.peer.clone(), Urgency::Usual, APPEND_ANSWER)
-                .await
-                .map_err(|error| failed(&error))?;
-            Ok(pipelined(self, opened, input))
+            let network: &'s Self = self;
+            // A stream is opened for the first message: what comes before it waits as long as it
+            // must after a failure, and a failure to open one that came earlier would not.
+            let opened = stream::once(async move {
+                let Some(first) = input.next().await else {
+                    return stream::empty().boxed();
+                };
+                let opened = network
+                    .peers
+                    .open(
+                        network.node,
+                        network.peer.clone(),
+                        Urgency::Usual,
+                        APPEND_ANSWER,
+                    )
+                    .await;
+                match opened {
+                    Ok(opened) => pipelined(network, opened, stream::iter([first]).chain(input)),
+                    Err(error) => stream::iter([Err(failed(&error))]).boxed(),
+                }
+            });
+            Ok(opened.flatten().boxed())
         })
     }
 
