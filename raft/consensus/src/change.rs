@@ -1,6 +1,7 @@
 //! Changes of the members, at the node that leads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::instant::Instant as _;
@@ -45,10 +46,11 @@ async fn commit<E: Engine>(
     raft: &Node<E>,
     members: ChangeMembers<NodeId, crate::types::Peer>,
 ) -> Result<(), ChangeError> {
-    match raft.change_membership(members, true).await {
-        Ok(_) => Ok(()),
-        Err(RaftError::APIError(error)) => Err(refused(&error)),
-        Err(RaftError::Fatal(_)) => Err(ChangeError::NoLeader),
+    let changed = tokio::time::timeout(COMMIT, raft.change_membership(members, true));
+    match changed.await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(RaftError::APIError(error))) => Err(refused(&error)),
+        Ok(Err(RaftError::Fatal(_))) | Err(_) => Err(ChangeError::NoLeader),
     }
 }
 
@@ -107,6 +109,8 @@ fn is_member<E: Engine>(raft: &Node<E>, node: NodeId) -> bool {
     membership.get_node(&node).is_some()
 }
 
+/// For one entry of a change. A leader that has lost its quorum would wait for ever.
+const COMMIT: Duration = Duration::from_secs(4);
 /// Entries that a learner may lack and be promoted.
 const LAG: u64 = 1000;
 
@@ -121,23 +125,22 @@ fn is_caught_up<E: Engine>(raft: &Node<E>, node: NodeId) -> bool {
     matched.is_some_and(|matched| matched.index.saturating_add(LAG) >= last)
 }
 
-/// A voter that was heard lately, this node among them.
+/// The change itself needs a majority of all, what comes after it a majority of the rest.
 fn has_quorum_without<E: Engine>(raft: &Node<E>, voters: &BTreeSet<NodeId>, node: NodeId) -> bool {
     let metrics = raft.metrics();
     let metrics = metrics.borrow_watched();
-    let answering = voters
-        .iter()
-        .filter(|voter| **voter != node)
-        .filter(|voter| {
-            **voter == metrics.id
-                || metrics.heartbeat.as_ref().is_some_and(|beats| {
-                    let beat = beats.get(voter).copied().flatten();
-                    beat.is_some_and(|beat| beat.elapsed() < LATELY)
-                })
-        });
-    let left = voters.len().saturating_sub(1);
-    answering.count() > left / 2
+    let answers = |voter: &NodeId| {
+        *voter == metrics.id
+            || metrics.heartbeat.as_ref().is_some_and(|beats| {
+                let beat = beats.get(voter).copied().flatten();
+                beat.is_some_and(|beat| beat.elapsed() < LATELY)
+            })
+    };
+    let answering: BTreeSet<NodeId> = voters.iter().copied().filter(answers).collect();
+    let rest = voters.iter().filter(|voter| **voter != node).count();
+    let of_rest = answering.iter().filter(|voter| **voter != node).count();
+    answering.len() > voters.len() / 2 && of_rest > rest / 2
 }
 
 /// Some heartbeats long.
-const LATELY: std::time::Duration = std::time::Duration::from_secs(2);
+const LATELY: Duration = Duration::from_secs(2);

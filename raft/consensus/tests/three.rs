@@ -53,6 +53,27 @@ impl Wires {
     }
 }
 
+impl Wires {
+    /// Carries messages until the way is cut.
+    fn carry(
+        &self,
+        from: NodeId,
+        to: &Target,
+        mut messages: mpsc::Receiver<Bytes>,
+    ) -> mpsc::Receiver<Bytes> {
+        let (onward, carried) = mpsc::channel(CHANNEL_MESSAGES);
+        let (wires, to) = (self.clone(), to.clone());
+        tokio::spawn(async move {
+            while let Some(message) = messages.recv().await {
+                if wires.service(from, &to).is_err() || onward.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        carried
+    }
+}
+
 impl Transport for Wire {
     fn serve(&self, service: Arc<dyn Service>) {
         self.wires.services.lock().unwrap().insert(self.me, service);
@@ -82,15 +103,17 @@ impl Transport for Wire {
         _within: Duration,
     ) -> BoxFuture<'static, Result<Channel, LinkError>> {
         let service = self.wires.service(self.me, &to);
-        let from = self.me;
+        let (from, wires) = (self.me, self.wires.clone());
         Box::pin(async move {
-            let (send, theirs) = mpsc::channel(CHANNEL_MESSAGES);
-            let (back, receive) = mpsc::channel(CHANNEL_MESSAGES);
+            let service = service?;
+            let (send, sent) = mpsc::channel(CHANNEL_MESSAGES);
+            let (answer, answered) = mpsc::channel(CHANNEL_MESSAGES);
+            let receive = wires.carry(from, &to, answered);
             let channel = Channel {
-                send: back,
-                receive: theirs,
+                send: answer,
+                receive: wires.carry(from, &to, sent),
             };
-            tokio::spawn(service?.open(from, channel));
+            tokio::spawn(service.open(from, channel));
             Ok(Channel { send, receive })
         })
     }
