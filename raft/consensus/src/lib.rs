@@ -7,6 +7,7 @@
 
 mod batch;
 mod change;
+mod certs;
 mod cluster;
 mod codec;
 mod error;
@@ -34,6 +35,9 @@ mod workers;
 
 pub use self::batch::Committing;
 pub use self::cluster::{Cluster, Progress};
+pub use self::certs::{
+    AUTHORITIES_LIMIT, AUTHORITY_LIFE, Authority, CERTIFICATE_LIFE, CaCertificate, CertError,
+    Fingerprint, Identity, NodeKey, ProvedKey,
 pub use self::error::{CommitError, StartError};
 pub use self::fatal::Failure;
 pub use self::members::{Member, Status};
