@@ -20,6 +20,7 @@ mod members;
 mod network;
 mod options;
 mod peers;
+mod quic;
 mod recovery;
 mod serve;
 mod snapshot;
@@ -43,6 +44,10 @@ pub use self::fatal::Failure;
 pub use self::members::{Member, Status};
 pub use self::options::{AskHook, Clock, FrameHook, MaxSigned, Options, Replay, Timing};
 pub use self::peers::Heard;
+pub use self::options::{Clock, FrameHook, MaxSigned, Options, Replay, Timing};
+pub use self::quic::{
+    FrameReader, FrameTooLong, JoinError, JoinHook, Joined, Quic, QuicError, QuicSettings,
+    QuicStats, ask_to_join,
 pub use self::stats::{MICROS_BUCKETS, Stats};
 pub use self::transport::{
     CHANNEL_MESSAGES, Channel, LinkError, NoPeers, Service, Target, Transport, Urgency,

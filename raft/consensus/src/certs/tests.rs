@@ -6,6 +6,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use tollbook_audit::Micros;
 
+use super::trust::expires;
 use super::*;
 
 const CLUSTER: [u8; 16] = [0xc1; 16];
