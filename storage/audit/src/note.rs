@@ -1,6 +1,7 @@
 //! C2SP signed notes, and the three-line checkpoints in them. Ed25519 only: type 0x01 signs for the
 //! log, type 0x04 is a witness's timestamped cosignature.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -16,12 +17,16 @@ use crate::tree::Hash;
 
 const SIGNATURE_LINE: &str = "— ";
 const PRIVATE_KEY: &str = "PRIVATE+KEY+";
+/// Latest time of a cosignature; C2SP forbids more.
+const COSIGNED_SECONDS_MAX: u64 = (1 << 63) - 1;
 
 /// What is wrong with a key, a note or a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoteError {
     /// The three lines are not origin, size and root.
     Checkpoint,
+    /// More signatures than a note holds.
+    Full,
     /// Not a key: `<name>+<8 hex digits>+<base64>`, the digits those of name and key.
     Key,
     /// Not a key name or origin: empty, too long, a space, a control character or `+` in it.
@@ -38,6 +43,7 @@ impl fmt::Display for NoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Checkpoint => "its text is not three lines of origin, size and root",
+            Self::Full => "more signatures than a note holds",
             Self::Key => "not a key of the form `<name>+<hash>+<base64>`",
             Self::KeyName => "a key name is 1 to 255 bytes without spaces, controls or `+`",
             Self::Signature => "a signature by a trusted key does not verify",
@@ -149,6 +155,28 @@ impl VerifierKey {
         [a, b, c, d]
     }
 
+    /// Checks one cosignature line, with its line feed, over a checkpoint: the seconds since the
+    /// epoch at which this key says that it cosigned. A line of another key is `Unsigned`.
+    pub fn check_cosignature(&self, checkpoint: &Checkpoint, line: &str) -> Result<u64, NoteError> {
+        let parsed = signature_line(line.strip_suffix('\n').ok_or(NoteError::Syntax)?)?;
+        if self.kind != KeyKind::Cosigner || parsed.name != self.name || parsed.id != self.id() {
+            return Err(NoteError::Unsigned);
+        }
+        self.verify_cosignature(&checkpoint.body(), &parsed.signature)
+    }
+
+    fn verify_cosignature(&self, text: &str, timestamped: &[u8]) -> Result<u64, NoteError> {
+        let (time, signature) = timestamped
+            .split_first_chunk()
+            .ok_or(NoteError::Signature)?;
+        let time = u64::from_be_bytes(*time);
+        if time > COSIGNED_SECONDS_MAX {
+            return Err(NoteError::Signature);
+        }
+        self.verify(&cosigned_message(time, text), signature)?;
+        Ok(time)
+    }
+
     fn verify(&self, message: &str, signature: &[u8]) -> Result<(), NoteError> {
         let signature = Signature::from_slice(signature).map_err(|_| NoteError::Signature)?;
         self.key
@@ -165,53 +193,132 @@ impl fmt::Display for VerifierKey {
 }
 
 /// The log's private key with its name. Wiped when dropped; never printed.
-pub struct LogKey {
-    name: String,
-    key: SigningKey,
-}
-
-impl fmt::Debug for LogKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogKey")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+pub struct LogKey(SecretKey);
 
 impl LogKey {
     /// The key of these 32 random bytes, which the caller wipes.
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        SecretKey::from_seed(name, KeyKind::Log, seed).map(Self)
+    }
+
+    /// Reads `PRIVATE+KEY+<name>+<hash>+<base64>`, the text of a key file.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        SecretKey::parse(text, KeyKind::Log).map(Self)
+    }
+
+    /// What [`LogKey::parse`] reads, with a line feed. For a file of mode 0600 and nothing else.
+    #[must_use]
+    pub fn to_secret_text(&self) -> Zeroizing<String> {
+        self.0.to_secret_text()
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn verifier(&self) -> VerifierKey {
+        self.0.verifier()
+    }
+
+    /// The signed note of a checkpoint. Signing the same one again gives the same bytes. Whether it
+    /// may be signed at all is the caller's to know.
+    #[must_use]
+    pub fn sign(&self, checkpoint: &Checkpoint) -> String {
+        let body = checkpoint.body();
+        let signature = self.0.key.sign(body.as_bytes());
+        let line = self.0.line(&[], &signature);
+        format!("{body}\n{line}")
+    }
+}
+
+/// A cosigner's private key with its name: what one node of a cluster vouches with. Wiped when
+/// dropped; never printed.
+#[derive(Debug)]
+pub struct NodeKey(SecretKey);
+
+impl NodeKey {
+    /// The key of these 32 random bytes, which the caller wipes. They are of no other key: a
+    /// cosignature does not name who made it.
+    pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        SecretKey::from_seed(name, KeyKind::Cosigner, seed).map(Self)
+    }
+
+    /// Reads `PRIVATE+KEY+<name>+<hash>+<base64>`, the text of a key file.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        SecretKey::parse(text, KeyKind::Cosigner).map(Self)
+    }
+
+    /// What [`NodeKey::parse`] reads, with a line feed. For a file of mode 0600 and nothing else.
+    #[must_use]
+    pub fn to_secret_text(&self) -> Zeroizing<String> {
+        self.0.to_secret_text()
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn verifier(&self) -> VerifierKey {
+        self.0.verifier()
+    }
+
+    /// The line, with its line feed, that says: at `time`, in seconds since the epoch, this was
+    /// the largest checkpoint of its log that I had seen, and none contradicts it. Whether that
+    /// is so, and may be said, is the caller's to know.
+    #[must_use]
+    pub fn cosign(&self, checkpoint: &Checkpoint, time: u64) -> String {
+        // The specification's bound; no clock that is not broken comes near it.
+        let time = time.min(COSIGNED_SECONDS_MAX);
+        let message = cosigned_message(time, &checkpoint.body());
+        let signature = self.0.key.sign(message.as_bytes());
+        self.0.line(&time.to_be_bytes(), &signature)
+    }
+}
+
+/// An Ed25519 key, its name and its kind.
+struct SecretKey {
+    name: String,
+    kind: KeyKind,
+    key: SigningKey,
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretKey")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SecretKey {
+    fn from_seed(name: &str, kind: KeyKind, seed: &[u8; 32]) -> Result<Self, NoteError> {
         if !is_key_name(name) {
             return Err(NoteError::KeyName);
         }
         Ok(Self {
             name: name.into(),
+            kind,
             key: SigningKey::from_bytes(seed),
         })
     }
 
-    /// Reads `PRIVATE+KEY+<name>+<hash>+<base64>`, the text of a key file.
-    pub fn parse(text: &str) -> Result<Self, NoteError> {
+    fn parse(text: &str, kind: KeyKind) -> Result<Self, NoteError> {
         let rest = text
             .trim_end()
             .strip_prefix(PRIVATE_KEY)
             .ok_or(NoteError::Key)?;
         let (name, rest) = rest.split_once('+').ok_or(NoteError::Key)?;
         let (id, encoded) = rest.split_once('+').ok_or(NoteError::Key)?;
-        let (kind, mut seed) = decode_key(encoded)?;
-        let parsed = Self::from_seed(name, &seed);
+        let (found, mut seed) = decode_key(encoded)?;
+        let parsed = Self::from_seed(name, kind, &seed);
         seed.zeroize();
         let parsed = parsed?;
-        if kind != KeyKind::Log || id != crate::hex(&parsed.verifier().id()) {
+        if found != kind || id != crate::hex(&parsed.verifier().id()) {
             return Err(NoteError::Key);
         }
         Ok(parsed)
     }
 
-    /// What [`LogKey::parse`] reads, with a line feed. For a file of mode 0600 and nothing else.
-    #[must_use]
-    pub fn to_secret_text(&self) -> Zeroizing<String> {
-        let encoded = encode_key(KeyKind::Log, self.key.as_bytes());
+    fn to_secret_text(&self) -> Zeroizing<String> {
+        let encoded = encode_key(self.kind, self.key.as_bytes());
         let id = crate::hex(&self.verifier().id());
         // In one piece: a text that grows leaves copies behind.
         let length = PRIVATE_KEY.len() + self.name.len() + id.len() + encoded.len() + 3;
@@ -222,28 +329,28 @@ impl LogKey {
         text
     }
 
-    /// The public half.
-    #[must_use]
-    pub fn verifier(&self) -> VerifierKey {
-        let key = self.key.verifying_key();
+    fn verifier(&self) -> VerifierKey {
         VerifierKey {
             name: self.name.clone(),
-            kind: KeyKind::Log,
-            key,
+            kind: self.kind,
+            key: self.key.verifying_key(),
         }
     }
 
-    /// The signed note of a checkpoint. Signing the same one again gives the same bytes. Whether it
-    /// may be signed at all is the caller's to know.
-    #[must_use]
-    pub fn sign(&self, checkpoint: &Checkpoint) -> String {
-        let body = checkpoint.body();
-        let signature = self.key.sign(body.as_bytes());
+    /// The signature line: key id, what stands ahead of the signature, the signature.
+    fn line(&self, ahead: &[u8], signature: &Signature) -> String {
         let mut bytes = self.verifier().id().to_vec();
+        bytes.extend_from_slice(ahead);
         bytes.extend_from_slice(&signature.to_bytes());
         let encoded = Base64::encode_string(&bytes);
-        format!("{body}\n{SIGNATURE_LINE}{} {encoded}\n", self.name)
+        format!("{SIGNATURE_LINE}{} {encoded}\n", self.name)
     }
+}
+
+/// What a cosigner's key signs, as C2SP `tlog-cosignature` has it: a header, the time in decimal,
+/// the note's text.
+fn cosigned_message(time: u64, text: &str) -> String {
+    format!("cosignature/v1\ntime {time}\n{text}")
 }
 
 fn encode_key(kind: KeyKind, key: &[u8; 32]) -> Zeroizing<String> {
@@ -376,13 +483,7 @@ impl<'a> Note<'a> {
     pub fn is_cosigned(&self, key: &VerifierKey) -> Result<bool, NoteError> {
         let mut cosigned = false;
         for line in self.by(key) {
-            let (time, signature) = line
-                .signature
-                .split_first_chunk()
-                .ok_or(NoteError::Signature)?;
-            let time = u64::from_be_bytes(*time);
-            let message = format!("cosignature/v1\ntime {time}\n{}", self.text);
-            key.verify(&message, signature)?;
+            key.verify_cosignature(self.text, &line.signature)?;
             cosigned = true;
         }
         Ok(cosigned && key.kind == KeyKind::Cosigner)
@@ -400,6 +501,32 @@ impl<'a> Note<'a> {
             .iter()
             .filter(move |line| line.name == name && line.id == id)
     }
+}
+
+/// A note with more signature lines, each with its line feed, after those that it has. A line of a
+/// key that the note has a line of already is left out, whatever it signs: one key counts once.
+/// Nothing is verified here.
+pub fn join_signatures<'a>(
+    note: &str,
+    lines: impl IntoIterator<Item = &'a str>,
+) -> Result<String, NoteError> {
+    let parsed = Note::parse(note.as_bytes())?;
+    let keys = parsed.signatures.iter().map(|line| (line.name, line.id));
+    let mut keys: Vec<(&str, [u8; 4])> = keys.collect();
+    let mut joined = note.to_owned();
+    for line in lines {
+        let added = signature_line(line.strip_suffix('\n').ok_or(NoteError::Syntax)?)?;
+        let key = (added.name, added.id);
+        if keys.contains(&key) {
+            continue;
+        }
+        if keys.len() >= SIGNATURES_MAX || joined.len() + line.len() > NOTE_BYTES_MAX {
+            return Err(NoteError::Full);
+        }
+        keys.push(key);
+        joined.push_str(line);
+    }
+    Ok(joined)
 }
 
 fn signature_line(line: &str) -> Result<SignatureLine<'_>, NoteError> {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::limits::{TRUST_BYTES_MAX, TRUST_ENTRIES_MAX};
-use crate::note::{Checkpoint, KeyKind, Note, NoteError, VerifierKey};
+use crate::note::{Checkpoint, KeyKind, Note, NoteError, VerifierKey, is_key_name};
 
 /// A trust file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +99,47 @@ pub fn single_signer_text(log: &VerifierKey) -> String {
          log {log}\n\
          quorum none\n"
     )
+}
+
+/// The trust file of a log that `count` of these nodes vouch for, besides the log's own key. Each
+/// node has a name of the file's own and its cosigner's key. The text is read again before it is
+/// given out, so what [`Trust::parse`] would refuse is refused here, a `count` of 0 among it.
+pub fn cluster_text(
+    logs: &[VerifierKey],
+    nodes: &[(String, VerifierKey)],
+    count: usize,
+) -> Result<String, TrustError> {
+    let of = nodes.len();
+    let mut text = format!(
+        "# Whom an auditor of this log trusts. Keep a copy where the log's operator cannot change\n\
+         # it, and give it to the verifier with --trust.\n\
+         #\n\
+         # A checkpoint counts when the log's key has signed it and at least {count} of these {of} \
+         nodes\n\
+         # have cosigned it. A node computes the book by itself before it cosigns, and never\n\
+         # cosigns two roots of one size.\n"
+    );
+    for log in logs {
+        text += &format!("log {log}\n");
+    }
+    // No node is likely to be called so, and one that is makes the text a refused one.
+    let group = format!("{count}-of-{of}");
+    let mut members = String::new();
+    for (name, key) in nodes {
+        // A space or line feed in a name would write lines of its own.
+        if !is_key_name(name) {
+            let line = text.split('\n').count();
+            return Err(TrustError {
+                line,
+                fault: TrustFault::Syntax,
+            });
+        }
+        text += &format!("witness {name} {key}\n");
+        members += &format!(" {name}");
+    }
+    text += &format!("group {group} {count}{members}\nquorum {group}\n");
+    Trust::parse(text.as_bytes())?;
+    Ok(text)
 }
 
 impl Trust {

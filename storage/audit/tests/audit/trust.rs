@@ -2,9 +2,11 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 
-use tollbook_audit::note::{Checkpoint, KeyKind, Note, NoteError, VerifierKey};
+use tollbook_audit::note::{
+    Checkpoint, KeyKind, NodeKey, Note, NoteError, VerifierKey, join_signatures,
+};
 use tollbook_audit::report::Verdict;
-use tollbook_audit::trust::{Trust, TrustError, TrustFault, single_signer_text};
+use tollbook_audit::trust::{Trust, TrustError, TrustFault, cluster_text, single_signer_text};
 use tollbook_audit::verify::Depth;
 
 use crate::book::{Book, ORIGIN, key, outcome_of};
@@ -117,6 +119,118 @@ fn a_log_without_its_quorum_is_incomplete_and_with_it_valid() {
     let report = book.verify_with(&trust, None, Depth::Full);
     assert_eq!(outcome_of(&report), (Verdict::Exceptions, ""));
     assert_eq!(report.unsealed(), 2);
+}
+
+fn node(number: u8) -> NodeKey {
+    NodeKey::from_seed(&format!("{ORIGIN}/n{number}"), &[number; 32]).expect("a good name")
+}
+
+fn cluster(numbers: impl IntoIterator<Item = u8>) -> Vec<(String, VerifierKey)> {
+    let nodes = numbers.into_iter();
+    nodes
+        .map(|number| (format!("n{number}"), node(number).verifier()))
+        .collect()
+}
+
+/// The note of a checkpoint, cosigned by these nodes' keys.
+fn noted(numbers: &[u8], checkpoint: &Checkpoint) -> String {
+    let lines: Vec<String> = numbers
+        .iter()
+        .map(|number| node(*number).cosign(checkpoint, 1_780_000_000))
+        .collect();
+    join_signatures(&key().sign(checkpoint), lines.iter().map(String::as_str)).expect("joined")
+}
+
+#[test]
+fn a_clusters_text_asks_for_so_many_of_its_nodes() {
+    let log = key().verifier();
+    for (nodes, count) in [(1, 1), (3, 2), (5, 3)] {
+        let text = cluster_text(std::slice::from_ref(&log), &cluster(1..=nodes), count);
+        let text = text.expect("good");
+        let trust = Trust::parse(text.as_bytes()).expect("our own text");
+        assert!(!trust.is_single_signer());
+        assert_eq!(trust.logs(), std::slice::from_ref(&log));
+        assert_eq!(trust.witnesses().count(), usize::from(nodes));
+        let all: Vec<u8> = (1..=nodes).collect();
+        let quorate = |signers: &[u8]| {
+            let note = noted(signers, &checkpoint());
+            trust.is_quorate(&Note::parse(note.as_bytes()).expect("a note"))
+        };
+        for some in 0..=all.len() {
+            assert_eq!(
+                quorate(&all[..some]),
+                Ok(some >= count),
+                "{some} of {nodes}"
+            );
+        }
+        // A key that the file does not name stands for nobody.
+        let mut strangers = all[..count - 1].to_vec();
+        strangers.extend([11, 12, 13]);
+        assert_eq!(quorate(&strangers), Ok(false));
+        // One key that signs often, at several times, is one.
+        let mut note = key().sign(&checkpoint());
+        for time in 1..=5 {
+            note += &node(1).cosign(&checkpoint(), time);
+        }
+        let note = Note::parse(note.as_bytes()).expect("a note");
+        assert_eq!(trust.is_quorate(&note), Ok(count == 1));
+        assert_eq!(trust.open(&note), Ok(checkpoint()));
+    }
+}
+
+#[test]
+fn a_clusters_log_is_valid_with_its_majority_and_incomplete_without() {
+    let text = cluster_text(&[key().verifier()], &cluster(1..=3), 2).expect("good");
+    let trust = Trust::parse(text.as_bytes()).expect("our own text");
+    let mut book = Book::new();
+    let checkpoint = book.checkpoint();
+    for (signers, outcome) in [
+        (&[][..], (Verdict::Incomplete, "no_quorum")),
+        (&[2], (Verdict::Incomplete, "no_quorum")),
+        (&[2, 9], (Verdict::Incomplete, "no_quorum")),
+        (&[2, 3], (Verdict::Valid, "")),
+        (&[1, 2, 3], (Verdict::Valid, "")),
+    ] {
+        let note = noted(signers, &checkpoint);
+        book.notes.insert(checkpoint.size, note.into_bytes());
+        let report = book.verify_with(&trust, None, Depth::Full);
+        assert_eq!(outcome_of(&report), outcome, "{signers:?}");
+    }
+    // Who trusts the log's key alone can read it too.
+    let single = Trust::parse(single_signer_text(&key().verifier()).as_bytes()).expect("good");
+    let report = book.verify_with(&single, None, Depth::Full);
+    assert_eq!(outcome_of(&report), (Verdict::Valid, ""));
+}
+
+#[test]
+fn no_clusters_text_says_what_it_should_not() {
+    let log = [key().verifier()];
+    let three = cluster(1..=3);
+    let named = |name: &str| vec![(name.to_owned(), node(1).verifier())];
+    let injected = format!("n2 {}\nwitness n3", node(2).verifier());
+    for (nodes, count, line, fault) in [
+        (three.clone(), 0, 11, TrustFault::Threshold),
+        (three.clone(), 4, 11, TrustFault::Threshold),
+        (Vec::new(), 1, 8, TrustFault::Threshold),
+        (cluster([1, 2, 2]), 2, 10, TrustFault::Duplicate),
+        (named("none"), 1, 8, TrustFault::Duplicate),
+        (named("1-of-1"), 1, 9, TrustFault::Duplicate),
+        (named(""), 1, 8, TrustFault::Syntax),
+        (named("a b"), 1, 8, TrustFault::Syntax),
+        (named(&injected), 1, 8, TrustFault::Syntax),
+        (
+            vec![("n1".to_owned(), key().verifier())],
+            1,
+            8,
+            TrustFault::Key,
+        ),
+        (cluster(1..=65), 33, 72, TrustFault::TooLong),
+    ] {
+        let text = cluster_text(&log, &nodes, count);
+        assert_eq!(text, Err(TrustError { line, fault }), "{nodes:?}");
+    }
+    let text = cluster_text(&[], &three, 2);
+    assert_eq!(text.map_err(|error| error.fault), Err(TrustFault::NoLog));
 }
 
 #[test]
