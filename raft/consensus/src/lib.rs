@@ -10,6 +10,7 @@ mod change;
 mod certs;
 mod cluster;
 mod codec;
+mod cosign;
 mod error;
 mod fatal;
 mod flusher;
@@ -39,6 +40,10 @@ pub use self::cluster::{Cluster, Progress};
 pub use self::certs::{
     AUTHORITIES_LIMIT, AUTHORITY_LIFE, Authority, CERTIFICATE_LIFE, CaCertificate, CertError,
     Fingerprint, Identity, NodeKey, ProvedKey,
+pub use self::cosign::{
+    Ask, CosignError, CosignOptions, Cosigner, DivergedHook, Divergence, Failed, Notebook,
+    PromiseError, Root, View, cosigner,
+};
 pub use self::error::{CommitError, StartError};
 pub use self::fatal::Failure;
 pub use self::members::{Member, Status};
@@ -104,4 +109,17 @@ pub mod limits {
     pub const MEMBERS_LIMIT: usize = 64;
     /// Bytes of one text of a member.
     pub const PEER_TEXT_BYTES_LIMIT: usize = 4096;
+
+    /// Sealed sizes whose roots a cosigner remembers.
+    pub const SEALS_REMEMBERED_LIMIT: usize = 16;
+    /// Peers' questions that wait for the cosigner. More are answered as if it lagged.
+    pub const COSIGN_REQUESTS_LIMIT: usize = 64;
+    /// Questions for a cosignature that wait until the book reaches their size; the oldest goes.
+    pub const COSIGN_WAITING_LIMIT: usize = 16;
+    /// Notes that wait until the book reaches their size; the oldest goes.
+    pub const NOTES_WAITING_LIMIT: usize = 4;
+    /// Notes on their way to members. What would be more is not sent: a later note covers it.
+    pub const COSIGN_SENDS_LIMIT: usize = 4 * MEMBERS_LIMIT;
+    /// Bytes of one cosignature line.
+    pub const COSIGNATURE_BYTES_LIMIT: usize = 1024;
 }
