@@ -4,8 +4,8 @@
 //! The leader signs the newest sealed size with the log's key and asks all voters at once. A voter
 //! that has the same root there promises it and cosigns. With a majority the leader keeps the note
 //! and sends it to all members, who check it and keep it. Leaders may change in the middle, two may
-//! ask at once, and messages may come twice or late: what no node ever does is sign two roots of one
-//! size, or a size below one that it has promised, because the promise is durable first.
+//! ask at once, and messages may come twice or late: what no node ever does is sign two roots of
+//! one size, or a size below one that it has promised, because the promise is durable first.
 //!
 //! Everything that signs or writes happens in the one future that [`cosigner`] returns, one thing
 //! after the other. So whoever drops a question that is being answered cuts no promise in two.
