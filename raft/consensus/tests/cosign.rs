@@ -474,6 +474,39 @@ async fn while_a_round_runs_only_the_newest_size_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_note_from_another_leader_ends_the_round_and_the_newer_size_goes_next() {
+    let world = World::new(3, 21);
+    // The others' books have reached neither, so the round waits for them.
+    world.seal(1, 5, root(5));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.seal(1, 9, root(9));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asked = world.sent();
+    let note = message(KEEP, &cosigned_note(5, [2, 3]));
+    assert_eq!(kind(&world.answer(2, 1, note).await), KEPT);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asked_since = world.sent().split_off(asked.len());
+    assert_eq!(asked_since.len(), 2);
+    for sent in asked_since {
+        assert_eq!(sent.message, message(COSIGN, &signed_note(9)));
+    }
+    world.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_promised_for_who_no_longer_waits() {
+    let world = World::new(3, 22);
+    world.down([1]);
+    let question = message(COSIGN, &signed_note(5));
+    let asked = world.nodes[&2].cosigner.answer(1, &question);
+    let waited = tokio::time::timeout(Duration::from_secs(1), asked).await;
+    assert!(waited.is_err());
+    world.seal(2, 5, root(5));
+    tokio::time::sleep(LONG).await;
+    assert!(world.disks[&2].look().promises.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_notebook_that_fails_ends_all_signing() {
     let mut world = World::new(3, 19);
     world.disks[&2].look().fails = true;

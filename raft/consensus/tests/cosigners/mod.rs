@@ -222,7 +222,8 @@ pub(crate) struct Running {
 impl Running {
     /// How its work ended.
     pub(crate) async fn ended(&mut self) -> Result<(), CosignError> {
-        self.tasks.join_next().await.unwrap().unwrap()
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.tasks.join_next());
+        ended.await.expect("it ends").unwrap().unwrap()
     }
 }
 
