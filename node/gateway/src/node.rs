@@ -13,9 +13,8 @@ use tokio_util::task::TaskTracker;
 use tollbook_audit::head::Head;
 use tollbook_audit::note::LogKey;
 use tollbook_raft::{Cluster, FrameHook, Options, Peer, StartError};
-use tollbook_state::CommandResult;
-use tollbook_state::command::Micros;
-use tollbook_state::command::{Command, Genesis};
+use tollbook_state::command::{Command, Genesis, Micros, SPEAKS};
+use tollbook_state::{CommandResult, State};
 use tollbook_storage::{EngineError, Paths, Rocks};
 
 use crate::asked::Asked;
@@ -389,8 +388,14 @@ impl Node {
             })
             .await?;
         }
+        let known = |book: &State| {
+            book.starts(self.config.node.id)
+                .map_or(0, |(start, _)| start)
+        };
         self.first(Command::NodeStart {
             software: SOFTWARE.to_owned(),
+            start: self.cluster.read(known).saturating_add(1),
+            speaks: SPEAKS,
         })
         .await
     }

@@ -232,5 +232,6 @@ pub fn policy_put(actor: &str, name: &str, text: &str, policy: &Policy) -> Polic
         text: text.to_owned(),
         rules,
         limits,
+        expected: None,
     }
 }

@@ -170,6 +170,7 @@ impl Trial {
         let revoke = Command::GrantRevoke {
             actor: ACTOR.to_owned(),
             grant,
+            expected: None,
         };
         self.put("revocation", revoke).await
     }

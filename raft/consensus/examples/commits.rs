@@ -62,7 +62,7 @@ async fn run(cluster: &Cluster, at_once: usize) -> Result<(), Box<dyn Error>> {
         let begin = Instant::now();
         let software = "a record of about the size that an intent has".repeat(2);
         cluster
-            .commit(&Command::NodeStart { software })
+            .commit(&Command::NodeStop { software })
             .await
             .map(|_| begin.elapsed())
     };

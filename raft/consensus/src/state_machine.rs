@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tollbook_audit::frame::Frame;
 use tollbook_state::codec::{CodecError, decode_place};
 use tollbook_state::command::{Micros, Place};
-use tollbook_state::{Effects, EntryMeta, Members, Payload, Rejection, Role, State};
+use tollbook_state::{Effects, EntryMeta, Member, Members, Payload, Rejection, Role, State};
 use tollbook_storage::{Engine, SegmentFrame, Wrote};
 
 use crate::cluster::Progress;
@@ -359,7 +359,12 @@ fn members(membership: &Membership) -> Members {
     Members {
         nodes: membership
             .nodes()
-            .map(|(id, _)| (node_number(*id), role(id)))
+            .map(|(id, peer)| Member {
+                node: node_number(*id),
+                role: role(id),
+                name: peer.name.clone(),
+                key: peer.verifier_key.clone(),
+            })
             .collect(),
     }
 }

@@ -188,6 +188,8 @@ fn first_entries() -> Vec<crate::types::Entry> {
     };
     let start = Command::NodeStart {
         software: "a".into(),
+        start: 1,
+        speaks: 1,
     };
     vec![
         entry(1, vec![Command::Genesis(genesis)]),

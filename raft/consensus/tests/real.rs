@@ -64,7 +64,7 @@ async fn open(directory: &Path, boot: u64) -> Cluster {
 }
 
 async fn record(cluster: &Cluster, software: &str) -> u64 {
-    let command = Command::NodeStart {
+    let command = Command::NodeStop {
         software: software.into(),
     };
     let result = cluster.commit(&command).await.unwrap();

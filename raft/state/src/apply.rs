@@ -1,16 +1,14 @@
 //! One entry, from its place in the Raft log to its effects.
 
-use alloc::vec::Vec;
-
 use crate::State;
 use crate::book::{Entry, Proposer};
 use crate::codec;
 use crate::command::{Batch, Command, Micros};
 use crate::effects::{CommandResult, Effects, Receipts, Rejection};
 use crate::limits;
-use crate::rows::{Applied, Members, Role, Row};
+use crate::rows::{Applied, Members, Row};
 use tollbook_audit::Record;
-use tollbook_audit::record::{Clock, Config, Node};
+use tollbook_audit::record::Clock;
 
 /// Where an entry stands and who stamped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +53,7 @@ impl State {
         entry.touch(Row::Meta);
         self.note_clamp(&mut entry);
         match payload {
-            Payload::Blank => {}
+            Payload::Blank => self.lead(&mut entry),
             Payload::Batch(bytes) => self.batch(&mut entry, bytes),
             Payload::Membership(members) => self.membership(&mut entry, members),
         }
@@ -94,34 +92,6 @@ impl State {
         self.meta.clamped = clamped && self.head.is_some();
     }
 
-    fn membership(&mut self, entry: &mut Entry, members: &Members) {
-        // A joint configuration and the uniform one behind it may name the same nodes.
-        if self.meta.members == *members {
-            return;
-        }
-        self.meta.members = members.clone();
-        entry.changed.members = true;
-        if self.head.is_none() {
-            return;
-        }
-        // Records before this one belong to the old epoch's frames.
-        self.close_frames(entry);
-        self.meta.epoch = self.meta.epoch.saturating_add(1);
-        let named: Vec<(u32, &str)> = members
-            .nodes
-            .iter()
-            .map(|(node, role)| match role {
-                Role::Learner => (*node, "learner"),
-                Role::Voter => (*node, "voter"),
-            })
-            .collect();
-        let record = Record::Config(Config {
-            epoch: self.meta.epoch,
-            members: &named,
-        });
-        self.write(entry, None, &record);
-    }
-
     fn batch(&mut self, entry: &mut Entry, bytes: &[u8]) {
         let batch = match codec::decode_batch(bytes) {
             Ok(batch) => batch,
@@ -137,6 +107,13 @@ impl State {
                     limit,
                 },
             );
+        }
+        // A member that does not know one of the commands passes the whole batch over, as one that
+        // does not decode, so everybody does.
+        let newest = batch.commands.iter().map(Command::version).max();
+        let cluster = self.version();
+        if let Some(command) = newest.filter(|version| *version > cluster) {
+            return reject(entry, bytes, Rejection::Version { command, cluster });
         }
         if batch.place.sequence == 0 {
             return reject(entry, bytes, Rejection::Sequence);
@@ -160,46 +137,38 @@ impl State {
         match command {
             Command::Genesis(genesis) => self.genesis_command(entry, genesis),
             Command::ServerPut(put) => self.server_put(entry, put),
-            Command::ServerRemove { actor, server } => self.server_remove(entry, &actor, server),
+            Command::ServerRemove {
+                actor,
+                server,
+                expected,
+            } => self.server_remove(entry, &actor, server, expected),
             Command::PolicyPut(put) => self.policy_put(entry, put),
             Command::GrantPut(put) => self.grant_put(entry, put),
-            Command::GrantRevoke { actor, grant } => self.grant_revoke(entry, &actor, grant),
+            Command::GrantRevoke {
+                actor,
+                grant,
+                expected,
+            } => self.grant_revoke(entry, &actor, grant, expected),
             Command::Intent(intent) => self.intent(entry, by, &intent),
             Command::Outcome(outcome) => self.outcome(entry, &outcome),
             Command::List(list) => self.list(entry, &list),
             Command::Refused(refused) => self.refused(entry, &refused),
-            Command::NodeStart { software } => self.node_start(entry, by, &software),
+            Command::NodeStart {
+                software,
+                start,
+                speaks,
+            } => self.node_start(entry, by.start(software, start, speaks)),
             Command::NodeStop { software } => self.node_stop(entry, by, &software),
             Command::Settle { before } => self.settle(entry, before),
             Command::Seal => self.seal(entry),
             Command::ClockAccept { actor } => self.clock_accept(entry, &actor),
+            Command::GrantRotate(rotate) => self.grant_rotate(entry, &rotate),
+            Command::JoinTokenPut(put) => self.join_token_put(entry, &put),
+            Command::Join(join) => self.join(entry, join),
+            Command::Version { version } => self.raise_version(entry, by, version),
+            Command::Recover { actor, reason } => self.recover(entry, by, &actor, &reason),
+            Command::KeyChange { actor, log_key } => self.key_change(entry, &actor, log_key),
         }
-    }
-
-    fn node_start(&mut self, entry: &mut Entry, by: Proposer, software: &str) -> CommandResult {
-        let first = self.next_index(entry);
-        self.node_record(entry, by, "start", software);
-        self.close_earlier_boots(entry, by);
-        self.recorded_since(entry, first)
-    }
-
-    fn node_stop(&mut self, entry: &mut Entry, by: Proposer, software: &str) -> CommandResult {
-        let first = self.next_index(entry);
-        self.close_boot(entry, by);
-        self.node_record(entry, by, "stop", software);
-        self.recorded_since(entry, first)
-    }
-
-    fn node_record(&mut self, entry: &mut Entry, by: Proposer, event: &str, software: &str) {
-        self.write(
-            entry,
-            None,
-            &Record::Node(Node {
-                event,
-                boot: by.boot,
-                software,
-            }),
-        );
     }
 
     fn clock_accept(&mut self, entry: &mut Entry, actor: &str) -> CommandResult {
@@ -213,7 +182,7 @@ impl State {
                 accepted: true,
             }),
         );
-        self.admin_event(entry, actor, "clock_accept");
+        self.admin_event(entry, actor, "clock_accept", "");
         self.recorded_since(entry, first)
     }
 

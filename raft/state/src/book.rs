@@ -201,15 +201,20 @@ fn point_at_frames(result: &mut CommandResult, frames: &[Frame]) {
         CommandResult::Conflict { .. }
         | CommandResult::Full(_)
         | CommandResult::InUse { .. }
+        | CommandResult::JoinRefused(_)
+        | CommandResult::Joined { .. }
+        | CommandResult::LabelTaken { .. }
         | CommandResult::NameTaken { .. }
         | CommandResult::NotFound
         | CommandResult::NotOpen
+        | CommandResult::NotSpoken { .. }
         | CommandResult::NothingToSeal
         | CommandResult::Put { .. }
         | CommandResult::Recorded { .. }
         | CommandResult::Rejected(_)
         | CommandResult::Sealed(_)
         | CommandResult::Settled { .. }
+        | CommandResult::StartRefused { .. }
         | CommandResult::Stale
         | CommandResult::Unauthorised(_) => {}
     }

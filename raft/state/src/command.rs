@@ -51,6 +51,14 @@ pub struct PolicyDigest(pub [u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TokenHash(pub [u8; 32]);
 
+/// Public id of a join token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JoinTokenId(pub [u8; 12]);
+
+/// The highest version of commands that this program knows: what it says in its `NodeStart`. A
+/// state whose `version` is above it was changed in ways that this program cannot follow.
+pub const SPEAKS: u16 = 1;
+
 /// Everything that can change the state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
@@ -64,6 +72,8 @@ pub enum Command {
         actor: String,
         /// Which server.
         server: ServerId,
+        /// The revision that it was decided on; none: whatever it is.
+        expected: Option<u64>,
     },
     /// Puts a revision of a policy in force.
     PolicyPut(PolicyPut),
@@ -75,6 +85,8 @@ pub enum Command {
         actor: String,
         /// Which grant.
         grant: GrantId,
+        /// The revision that it was decided on; none: whatever it is.
+        expected: Option<u64>,
     },
     /// Asks for admission of a decided call.
     Intent(Intent),
@@ -84,10 +96,15 @@ pub enum Command {
     List(List),
     /// Records counted refusals.
     Refused(Refused),
-    /// The proposer started; closes what its earlier boots left open.
+    /// The proposer started; closes what its earlier boots left open. Refused where the node is
+    /// known to have started as often or more: its disk was set back, or copied.
     NodeStart {
         /// Version of the program.
         software: String,
+        /// Which start of its directory it is: 1, 2, 3, …
+        start: u64,
+        /// Highest version of commands that the program knows.
+        speaks: u16,
     },
     /// The proposer stops; closes what it still has open.
     NodeStop {
@@ -107,6 +124,62 @@ pub enum Command {
         /// Who: the public id of the admin token.
         actor: String,
     },
+    /// Gives a grant a new token.
+    GrantRotate(GrantRotate),
+    /// Makes a token that one node may join with, once.
+    JoinTokenPut(JoinTokenPut),
+    /// A node joins: uses up a token and is given an id. Safe to repeat.
+    Join(Join),
+    /// Lets commands up to this version in, once every member knows them. Never lowers it.
+    Version {
+        /// The version.
+        version: u16,
+    },
+    /// A lone survivor was made the cluster.
+    Recover {
+        /// Who did it.
+        actor: String,
+        /// Why, in a line.
+        reason: String,
+    },
+    /// The log is signed by another key from here on.
+    KeyChange {
+        /// Who: the public id of the admin token.
+        actor: String,
+        /// C2SP verifier key of the new log key.
+        log_key: String,
+    },
+}
+
+impl Command {
+    /// The cluster's version from which on this command is applied. Members below it cannot read
+    /// it, nor the batch that it stands in.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        match self {
+            Self::Genesis(_)
+            | Self::ServerPut(_)
+            | Self::ServerRemove { .. }
+            | Self::PolicyPut(_)
+            | Self::GrantPut(_)
+            | Self::GrantRevoke { .. }
+            | Self::Intent(_)
+            | Self::Outcome(_)
+            | Self::List(_)
+            | Self::Refused(_)
+            | Self::NodeStart { .. }
+            | Self::NodeStop { .. }
+            | Self::Settle { .. }
+            | Self::Seal
+            | Self::ClockAccept { .. }
+            | Self::GrantRotate(_)
+            | Self::JoinTokenPut(_)
+            | Self::Join(_)
+            | Self::Version { .. }
+            | Self::Recover { .. }
+            | Self::KeyChange { .. } => 1,
+        }
+    }
 }
 
 /// First command of a cluster. A second one is refused.
@@ -167,6 +240,8 @@ pub struct PolicyPut {
     pub rules: Vec<RuleRow>,
     /// What charges name.
     pub limits: Vec<LimitRow>,
+    /// The revision that it was written on, 0 for a new one; none: whatever it is.
+    pub expected: Option<u64>,
 }
 
 /// One condition's place in the policy, which a denial names by row.
@@ -250,6 +325,57 @@ pub struct GrantPut {
     pub expires: Option<Micros>,
     /// The revision that the change was made on, 0 for a new grant.
     pub expected: u64,
+}
+
+/// Gives a grant a new token; the former one stays valid for a while. The same token again changes
+/// nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrantRotate {
+    /// Who: the public id of the admin token.
+    pub actor: String,
+    /// Which grant.
+    pub grant: GrantId,
+    /// Hash of the new token.
+    pub token: TokenHash,
+    /// The former token is valid before this, by the log's time; a time that is past ends it at
+    /// once. At most `limits::TOKEN_OVERLAP_US` ahead.
+    #[serde(with = "crate::codec::micros")]
+    pub overlap_until: Micros,
+    /// The revision that it was decided on; none: whatever it is.
+    pub expected: Option<u64>,
+}
+
+/// A token that one node may join with, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JoinTokenPut {
+    /// Who: the public id of the admin token.
+    pub actor: String,
+    /// Public id of the token.
+    pub id: JoinTokenId,
+    /// Hash of the token.
+    pub hash: TokenHash,
+    /// Not valid from this on, by the log's time. At most `limits::JOIN_TOKEN_US` ahead.
+    #[serde(with = "crate::codec::micros")]
+    pub expires: Micros,
+}
+
+/// What a node says of itself to join.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Join {
+    /// Public id of its token.
+    pub id: JoinTokenId,
+    /// Hash of its token.
+    pub hash: TokenHash,
+    /// What people call it; no two members share one.
+    pub name: String,
+    /// Where its peers reach it.
+    pub peer_address: String,
+    /// Where clients reach it.
+    pub data_address: String,
+    /// C2SP verifier key of its cosigning key; no two members share one.
+    pub verifier_key: String,
+    /// What its certificate is known by.
+    pub certificate: [u8; 32],
 }
 
 /// A decided call, or several that stand or fall together.

@@ -65,6 +65,18 @@ pub enum CommandResult {
         /// How many do.
         count: u64,
     },
+    /// The node may not join.
+    JoinRefused(JoinRefusal),
+    /// The node may join under this id.
+    Joined {
+        /// Its id, which no node had before.
+        node: u32,
+    },
+    /// Another grant that is not revoked has this label.
+    LabelTaken {
+        /// That grant.
+        grant: GrantId,
+    },
     /// Another server has this name.
     NameTaken {
         /// That server.
@@ -74,6 +86,13 @@ pub enum CommandResult {
     NotFound,
     /// No such call is open, nor awaited late.
     NotOpen,
+    /// A member's program does not know commands of that version.
+    NotSpoken {
+        /// The first such member.
+        node: u32,
+        /// The highest version that it knows; 0 where it never started.
+        speaks: u16,
+    },
     /// Nothing but seals since the last seal, so there is nothing to seal.
     NothingToSeal,
     /// The object stands at this revision now.
@@ -100,6 +119,14 @@ pub enum CommandResult {
         closed: u64,
         /// More of them wait for another `Settle`.
         more: bool,
+    },
+    /// The node is known to have started as often or more: its disk was set back, or copied. It
+    /// must not serve.
+    StartRefused {
+        /// The newest start that is known.
+        start: u64,
+        /// Its boot.
+        boot: u64,
     },
     /// Decided under revisions that are no longer in force. Nothing was recorded or charged.
     Stale,
@@ -187,6 +214,32 @@ impl Unauthorised {
     }
 }
 
+/// Why a node may not join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefusal {
+    /// The token's time is over.
+    Expired,
+    /// Another node has this verifier key.
+    KeyTaken {
+        /// That node.
+        node: u32,
+    },
+    /// Another node has this name.
+    NameTaken {
+        /// That node.
+        node: u32,
+    },
+    /// There is no such token, or it expired long ago.
+    Unknown,
+    /// Another node joined with the token, or this one did and was removed since.
+    Used {
+        /// That node.
+        node: u32,
+    },
+    /// A token of this id, but not this one.
+    WrongHash,
+}
+
 /// Which bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -194,6 +247,10 @@ pub enum Bound {
     Counters,
     /// `limits::GRANTS`.
     Grants,
+    /// `limits::JOIN_TOKENS`.
+    JoinTokens,
+    /// `limits::STARTS`, or no node id is left.
+    Nodes,
     /// `limits::OPEN`.
     Open,
     /// `limits::OPEN_PER_GRANT`.
@@ -216,11 +273,14 @@ pub enum Rejection {
     /// An intent of no elements.
     #[error("the intent has no elements")]
     Empty,
+    /// A token that expires at once, or too late.
+    #[error("the time at which it ends is past, or over its limit")]
+    Expires,
     /// The log has begun.
     #[error("the log has its genesis already")]
     Genesis,
-    /// A text of the genesis that must be one line is empty or holds a control character.
-    #[error("a text of the genesis is not one line")]
+    /// A text that must be one line is empty or holds a control character.
+    #[error("a text that must be one line is not")]
     Line,
     /// A limit's `max` that no counter may reach.
     #[error("a limit's max is over {}", crate::limits::AMOUNT_MAX)]
@@ -237,6 +297,15 @@ pub enum Rejection {
     /// Sequence numbers begin at 1.
     #[error("sequence number 0")]
     Sequence,
+    /// A program that knows less than what the cluster's commands are.
+    #[error("the cluster is at version {cluster}, which the program does not know")]
+    Speaks {
+        /// The cluster's version.
+        cluster: u16,
+    },
+    /// Starts are counted from 1.
+    #[error("start number 0")]
+    Start,
     /// More or longer than a named limit allows.
     #[error("`{what}` is over its limit of {limit}")]
     TooLarge {
@@ -248,6 +317,15 @@ pub enum Rejection {
     /// The batch does not decode.
     #[error("the batch does not decode")]
     Undecodable(#[source] CodecError),
+    /// A command that not every member knows. The whole batch is passed over: a member that does
+    /// not know the command cannot read any of it.
+    #[error("a command of version {command} in a cluster of version {cluster}")]
+    Version {
+        /// The command's version.
+        command: u16,
+        /// The cluster's.
+        cluster: u16,
+    },
 }
 
 /// A size of the log and the root of its tree there.
@@ -270,6 +348,8 @@ pub struct Changed {
     pub policies: Vec<String>,
     /// Made, changed, or removed.
     pub servers: Vec<ServerId>,
+    /// The log's key changed.
+    pub log_key: bool,
     /// The membership changed.
     pub members: bool,
 }
@@ -282,5 +362,6 @@ impl Changed {
             && self.policies.is_empty()
             && self.servers.is_empty()
             && !self.members
+            && !self.log_key
     }
 }

@@ -31,6 +31,11 @@ impl State {
             prior: genesis.prior.as_deref(),
         });
         let first = self.write(entry, None, &record);
+        for (node, _) in &genesis.members {
+            self.cluster.highest = self.cluster.highest.max(*node);
+        }
+        self.cluster.log_key = Some(genesis.log_key.clone());
+        entry.touch(Row::Cluster);
         self.origin = Some(Origin {
             origin: genesis.origin,
             log_key: genesis.log_key,
@@ -68,12 +73,19 @@ fn check(genesis: &Genesis) -> Result<(), Rejection> {
     }
     // A line feed in it would make two logs with one id.
     let keys = members.iter().map(|(_, key)| key);
-    for line in [origin, log_key].into_iter().chain(keys) {
-        if line.is_empty() || line.chars().any(char::is_control) {
-            return Err(Rejection::Line);
-        }
+    [origin, log_key]
+        .into_iter()
+        .chain(keys)
+        .try_for_each(|text| line(text))
+}
+
+/// Refuses what is not one line.
+pub(crate) fn line(text: &str) -> Result<(), Rejection> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        Err(Rejection::Line)
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 /// Refuses more than a named limit allows.

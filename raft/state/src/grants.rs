@@ -1,12 +1,12 @@
-//! Grants: made, changed, revoked for good.
+//! Grants: made, changed, given another token, revoked for good.
 
 use crate::State;
 use crate::book::Entry;
-use crate::command::{GrantId, GrantPut};
+use crate::command::{GrantId, GrantPut, GrantRotate};
 use crate::effects::{Bound, CommandResult, Rejection};
 use crate::genesis::too_large;
 use crate::limits;
-use crate::rows::{Grant, Row};
+use crate::rows::{FormerToken, Grant, Row};
 use crate::text;
 use tollbook_audit::Record;
 use tollbook_audit::record::Admin;
@@ -41,10 +41,15 @@ impl State {
         if revoked || put.expected != revision {
             return CommandResult::Conflict { revision };
         }
+        let holder = self.grant_labels.get(&put.label);
+        if let Some(grant) = holder.filter(|id| **id != put.grant).copied() {
+            return CommandResult::LabelTaken { grant };
+        }
         if old.is_none() && self.grants.len() >= limits::GRANTS {
             return CommandResult::Full(Bound::Grants);
         }
         let created = old.map_or(entry.t, |grant| grant.created);
+        let same_token = old.filter(|grant| grant.token == put.token);
         let mut grant = Grant {
             id: put.grant,
             label: put.label,
@@ -52,6 +57,7 @@ impl State {
             server: put.server,
             policy: put.policy,
             token: put.token,
+            former: same_token.and_then(|grant| grant.former),
             not_before: put.not_before,
             expires: put.expires,
             created,
@@ -68,12 +74,54 @@ impl State {
         self.grant_change(entry, &put.actor, "grant_put", grant)
     }
 
+    /// Safe to repeat: a grant that has the token stays as it is.
+    pub(crate) fn grant_rotate(
+        &mut self,
+        entry: &mut Entry,
+        rotate: &GrantRotate,
+    ) -> CommandResult {
+        if let Err(rejection) = too_large("actor", rotate.actor.len(), limits::NAME_BYTES) {
+            return CommandResult::Rejected(rejection);
+        }
+        let latest = entry.t.0.saturating_add(limits::TOKEN_OVERLAP_US);
+        if rotate.overlap_until.0 > latest {
+            return CommandResult::Rejected(Rejection::Expires);
+        }
+        let Some(old) = self.grants.get(&rotate.grant) else {
+            return CommandResult::NotFound;
+        };
+        let revision = old.revision;
+        if old.revoked_at.is_some() {
+            return CommandResult::Conflict { revision };
+        }
+        if old.token == rotate.token {
+            return CommandResult::Put {
+                revision,
+                changed: false,
+            };
+        }
+        if rotate.expected.is_some_and(|expected| expected != revision) {
+            return CommandResult::Conflict { revision };
+        }
+        let mut grant = old.clone();
+        let former = FormerToken {
+            token: grant.token,
+            until: rotate.overlap_until,
+        };
+        // What was the former token until here is over: there are never three.
+        grant.former = (entry.t < former.until).then_some(former);
+        grant.token = rotate.token;
+        grant.revision = revision.saturating_add(1);
+        self.grant_change(entry, &rotate.actor, "grant_rotate", grant)
+    }
+
     /// Safe to repeat: a grant that is revoked stays as it is.
     pub(crate) fn grant_revoke(
         &mut self,
         entry: &mut Entry,
         actor: &str,
         id: GrantId,
+        expected: Option<u64>,
     ) -> CommandResult {
         let Some(old) = self.grants.get(&id) else {
             return CommandResult::NotFound;
@@ -84,7 +132,12 @@ impl State {
                 changed: false,
             };
         }
+        let revision = old.revision;
+        if expected.is_some_and(|expected| expected != revision) {
+            return CommandResult::Conflict { revision };
+        }
         let mut grant = old.clone();
+        grant.former = None;
         grant.revoked_at = Some(entry.t);
         grant.revision = grant.revision.saturating_add(1);
         self.grant_change(entry, actor, "grant_revoke", grant)
@@ -100,6 +153,12 @@ impl State {
         let (id, revision, name) = (grant.id, grant.revision, grant.label.clone());
         let row = Row::Grant(id);
         let before = self.row_digest(&row);
+        if let Some(old) = self.grants.get(&id) {
+            self.grant_labels.remove(&old.label);
+        }
+        if grant.revoked_at.is_none() {
+            self.grant_labels.insert(grant.label.clone(), id);
+        }
         self.grants.insert(id, grant);
         let after = self.row_digest(&row);
         entry.touch(row);
@@ -150,8 +209,8 @@ impl State {
     }
 
     /// An administrator's act that changes no object.
-    pub(crate) fn admin_event(&mut self, entry: &mut Entry, actor: &str, action: &str) {
-        let (target, name, revision, before, after) = ("log", "", 0, None, None);
+    pub(crate) fn admin_event(&mut self, entry: &mut Entry, actor: &str, action: &str, name: &str) {
+        let (target, revision, before, after) = ("log", 0, None, None);
         self.change(
             entry,
             &Change {

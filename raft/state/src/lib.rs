@@ -17,8 +17,11 @@ pub mod command;
 mod effects;
 mod genesis;
 mod grants;
+mod joins;
 pub mod limits;
 mod load;
+mod members;
+mod nodes;
 mod once;
 mod outcome;
 mod policies;
@@ -37,21 +40,22 @@ pub use apply::{EntryMeta, Payload};
 pub use command::Micros;
 pub use effects::{
     AdmittedCall, Bound, Changed, CommandResult, Denial, DeniedBy, Effects, ElementResult,
-    Receipts, Rejection, Sealed, Unauthorised, Write,
+    JoinRefusal, Receipts, Rejection, Sealed, Unauthorised, Write,
 };
 pub use load::LoadError;
 pub use rows::{
-    Account, Applied, Counter, CounterKey, Grant, Hold, Members, OpenCall, Origin, PastRevision,
-    Policy, Role, Server, SettledCall,
+    Account, Applied, Counter, CounterKey, FormerToken, Grant, Hold, JoinToken, Joined, Member,
+    Members, OpenCall, Origin, PastRevision, Policy, Role, Server, SettledCall, Start,
 };
 
-use command::{CallId, GrantId, ServerId};
-use rows::{Meta, Seen};
+use command::{CallId, GrantId, JoinTokenId, ServerId};
+use rows::{Cluster, Meta, Seen};
 
 /// All that the replicas agree on. Equal states have equal digests and the other way round.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     meta: Meta,
+    cluster: Cluster,
     origin: Option<Origin>,
     /// None until the entry of the genesis is done.
     head: Option<Head>,
@@ -60,6 +64,8 @@ pub struct State {
     server_names: BTreeMap<String, ServerId>,
     policies: BTreeMap<String, Policy>,
     grants: BTreeMap<GrantId, Grant>,
+    /// Made from `grants`: those that are not revoked.
+    grant_labels: BTreeMap<String, GrantId>,
     /// The newest `gs` of each grant that has a record.
     gs: BTreeMap<GrantId, u64>,
     counters: BTreeMap<CounterKey, u64>,
@@ -70,6 +76,8 @@ pub struct State {
     /// Made from `settled`, by order.
     settled_order: BTreeMap<u64, CallId>,
     seen: BTreeMap<(u32, u64), Seen>,
+    starts: BTreeMap<u32, Start>,
+    join_tokens: BTreeMap<JoinTokenId, JoinToken>,
 }
 
 impl State {
@@ -94,10 +102,47 @@ impl State {
     /// The members, as the newest membership entry has them.
     #[must_use]
     pub fn members(&self) -> &Members {
-        &self.meta.members
+        &self.cluster.members
     }
 
-    /// Counts changes of membership since genesis.
+    /// Whether this id was a member's and is none's. An id is never given twice, so whoever has it
+    /// is a stranger.
+    #[must_use]
+    pub fn is_removed(&self, node: u32) -> bool {
+        let is_member = self.cluster.members.nodes.iter().any(|m| m.node == node);
+        !is_member && (node <= self.cluster.removed_to || self.cluster.removed.contains(&node))
+    }
+
+    /// The newest start of a node and its boot; none where it never started, or was removed.
+    #[must_use]
+    pub fn starts(&self, node: u32) -> Option<(u64, u64)> {
+        self.started(node).map(|start| (start.start, start.boot))
+    }
+
+    /// The same with all that the node said of itself.
+    #[must_use]
+    pub fn started(&self, node: u32) -> Option<&Start> {
+        self.starts.get(&node)
+    }
+
+    /// Commands up to this version are applied. A program that knows less must not go on.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.cluster.version
+    }
+
+    /// C2SP verifier key that the log is signed by; none before genesis.
+    #[must_use]
+    pub fn log_key(&self) -> Option<&str> {
+        self.cluster.log_key.as_deref()
+    }
+
+    /// Join tokens, ordered by id; used and expired ones for a while too.
+    pub fn join_tokens(&self) -> impl Iterator<Item = &JoinToken> {
+        self.join_tokens.values()
+    }
+
+    /// Counts changes of membership and log key, and recoveries, since genesis.
     #[must_use]
     pub fn config_epoch(&self) -> u32 {
         self.meta.epoch
@@ -119,6 +164,14 @@ impl State {
     #[must_use]
     pub fn grant(&self, id: &GrantId) -> Option<&Grant> {
         self.grants.get(id)
+    }
+
+    /// The one grant of this label that is not revoked.
+    #[must_use]
+    pub fn grant_by_label(&self, label: &str) -> Option<&Grant> {
+        self.grant_labels
+            .get(label)
+            .and_then(|id| self.grants.get(id))
     }
 
     /// All grants, ordered by id.

@@ -56,8 +56,23 @@ pub const ARGUMENT_KEYS: usize = 64;
 pub const ARGUMENT_KEY_BYTES: usize = 64;
 /// Rows of one `Refused`.
 pub const REFUSED_ROWS: usize = 4096;
-/// Members of the cluster.
-pub const MEMBERS: usize = 1024;
+/// Nodes whose newest start is remembered: all members, and some that are none yet.
+pub const STARTS: usize = 1024;
+/// Node ids that were members and are remembered one by one; below them all count as such.
+pub const REMOVED: usize = 1024;
+
+/// Join tokens, used and expired ones included; the first to expire makes room when it has.
+pub const JOIN_TOKENS: usize = 64;
+/// How far ahead a join token may expire.
+pub const JOIN_TOKEN_US: u64 = 86_400_000_000;
+/// How long a join token is remembered when its time is over, so that a node whose answer was lost
+/// is told again, and one that comes late is told so.
+pub const JOIN_TOKEN_KEEP_US: u64 = 86_400_000_000;
+/// Refused uses of one used token that are recorded.
+pub const JOIN_REFUSALS: u32 = 8;
+
+/// How long a grant's former token may stay valid.
+pub const TOKEN_OVERLAP_US: u64 = 30 * 86_400_000_000;
 
 /// Bytes of a policy's text.
 pub const POLICY_BYTES: usize = 4 << 20;
@@ -70,6 +85,8 @@ pub const COUNTER_BYTES: usize = 128;
 
 /// Bytes of a name: of a grant, owner, policy, server, or actor.
 pub const NAME_BYTES: usize = 128;
+/// Bytes of a node's address.
+pub const ADDRESS_BYTES: usize = 256;
 /// Bytes of an upstream's address.
 pub const URL_BYTES: usize = 4096;
 /// Headers of an upstream.
@@ -80,5 +97,5 @@ pub const HEADER_BYTES: usize = 1024;
 pub const GENESIS_MEMBERS: usize = tollbook_audit::limits::MEMBERS_MAX;
 /// Bytes of the origin line.
 pub const ORIGIN_BYTES: usize = tollbook_audit::limits::ORIGIN_BYTES_MAX;
-/// Bytes of any other text of the genesis. Its record must hold them whole.
+/// Bytes of any other text of the genesis, and of any verifier key. Records must hold them whole.
 pub const GENESIS_TEXT_BYTES: usize = 340;

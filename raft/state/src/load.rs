@@ -10,7 +10,8 @@ use thiserror::Error;
 use crate::State;
 use crate::codec::{self, CodecError};
 use crate::rows::{
-    self, Counter, Grant, GsRow, MetaRow, OpenCall, Origin, Policy, Row, Seen, Server, SettledCall,
+    self, Cluster, Counter, Grant, GsRow, JoinToken, MetaRow, OpenCall, Origin, Policy, Row, Seen,
+    Server, SettledCall, Start,
 };
 use tollbook_audit::Head;
 use tollbook_audit::head::HeadError;
@@ -100,6 +101,7 @@ impl State {
     /// The stored value of a row, none where there is no such row.
     pub(crate) fn value(&self, row: &Row) -> Option<Vec<u8>> {
         match row {
+            Row::Cluster => encoded(self.stored_cluster()),
             Row::Counter(key) => self.counters.get(key).map(|used| {
                 codec::encode(&Counter {
                     key: key.clone(),
@@ -113,6 +115,7 @@ impl State {
                     gs: *gs,
                 })
             }),
+            Row::JoinToken(id) => encoded(self.join_tokens.get(id)),
             Row::Meta => self.meta.applied.map(|_| {
                 let head = self.head.as_ref().map(Head::to_bytes);
                 codec::encode(&MetaRow {
@@ -126,6 +129,7 @@ impl State {
             Row::Seen(node, boot) => encoded(self.seen.get(&(*node, *boot))),
             Row::Server(id) => encoded(self.servers.get(id)),
             Row::Settled(call) => encoded(self.settled.get(call)),
+            Row::Start(node) => encoded(self.starts.get(node)),
         }
     }
 
@@ -134,7 +138,13 @@ impl State {
         self.value(row).map(|value| Sha256::digest(value).into())
     }
 
+    /// None while it is as it was before the first entry, when nothing has written its row.
+    fn stored_cluster(&self) -> Option<&Cluster> {
+        Some(&self.cluster).filter(|cluster| **cluster != Cluster::default())
+    }
+
     fn rows(&self) -> impl Iterator<Item = Row> {
+        let cluster = self.stored_cluster().map(|_| Row::Cluster);
         let meta = self.meta.applied.map(|_| Row::Meta);
         let origin = self.origin.as_ref().map(|_| Row::Origin);
         self.counters
@@ -143,6 +153,8 @@ impl State {
             .map(Row::Counter)
             .chain(self.grants.keys().copied().map(Row::Grant))
             .chain(self.gs.keys().copied().map(Row::Gs))
+            .chain(cluster)
+            .chain(self.join_tokens.keys().copied().map(Row::JoinToken))
             .chain(meta)
             .chain(self.open.keys().copied().map(Row::Open))
             .chain(origin)
@@ -150,6 +162,7 @@ impl State {
             .chain(self.seen.keys().map(|(node, boot)| Row::Seen(*node, *boot)))
             .chain(self.servers.keys().copied().map(Row::Server))
             .chain(self.settled.keys().copied().map(Row::Settled))
+            .chain(self.starts.keys().copied().map(Row::Start))
     }
 
     /// Takes one row in and says which one it is.
@@ -165,6 +178,9 @@ impl State {
             Some(rows::GRANT) => {
                 let grant: Grant = row.decode()?;
                 let id = grant.id;
+                if grant.revoked_at.is_none() {
+                    self.grant_labels.insert(grant.label.clone(), id);
+                }
                 self.grants.insert(id, grant);
                 Row::Grant(id)
             }
@@ -219,7 +235,33 @@ impl State {
                 self.settled.insert(settled.call, settled);
                 Row::Settled(settled.call)
             }
-            Some(_) | None => return Err(LoadError::UnknownRow { key: key.to_vec() }),
+            Some(_) | None => return self.load_cluster_row(&row),
+        })
+    }
+
+    /// As `load_row`, for what is known of nodes.
+    fn load_cluster_row(&mut self, row: &Stored<'_>) -> Result<Row, LoadError> {
+        Ok(match row.key.first().copied() {
+            Some(rows::CLUSTER) => {
+                self.cluster = row.decode()?;
+                Row::Cluster
+            }
+            Some(rows::JOIN_TOKEN) => {
+                let token: JoinToken = row.decode()?;
+                let id = token.id;
+                self.join_tokens.insert(id, token);
+                Row::JoinToken(id)
+            }
+            Some(rows::START) => {
+                let start: Start = row.decode()?;
+                let node = start.node;
+                self.starts.insert(node, start);
+                Row::Start(node)
+            }
+            Some(_) | None => {
+                let key = row.key.to_vec();
+                return Err(LoadError::UnknownRow { key });
+            }
         })
     }
 }

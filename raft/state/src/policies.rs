@@ -21,10 +21,14 @@ impl State {
                 changed: false,
             };
         }
+        let revision = old.map_or(0, |old| old.revision);
+        if put.expected.is_some_and(|expected| expected != revision) {
+            return CommandResult::Conflict { revision };
+        }
         if old.is_none() && self.policies.len() >= limits::POLICIES {
             return CommandResult::Full(Bound::Policies);
         }
-        let revision = old.map_or(0, |old| old.revision).saturating_add(1);
+        let revision = revision.saturating_add(1);
         let policy = Policy {
             name: put.name.clone(),
             revision,

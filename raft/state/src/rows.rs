@@ -6,7 +6,10 @@
 //! | `c` | [`Counter`] | end of its window (8 bytes, big endian), postcard of the key |
 //! | `g` | [`Origin`] of the log | |
 //! | `i` | [`OpenCall`] | call id |
-//! | `m` | meta: place in the Raft log, time, epoch, members, audit head | |
+//! | `j` | [`JoinToken`] | token id |
+//! | `k` | cluster: members, removed ids, version, leader, log key | |
+//! | `l` | [`Start`] of a node | node (4 bytes, big endian) |
+//! | `m` | meta: place in the Raft log, time, epoch, audit head | |
 //! | `n` | a grant's gapless record counter `gs` | grant id |
 //! | `o` | sequence numbers seen of one boot | node (4 bytes), boot (8 bytes), big endian |
 //! | `p` | [`Policy`] | name |
@@ -14,6 +17,7 @@
 //! | `t` | [`Grant`] | grant id |
 //! | `u` | [`SettledCall`] | call id |
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -21,8 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{micros, micros_option};
 use crate::command::{
-    CallId, GrantId, LimitRow, Micros, PolicyDigest, RuleRow, Scope, ServerId, TokenHash, Upstream,
-    Window,
+    CallId, GrantId, JoinTokenId, LimitRow, Micros, PolicyDigest, RuleRow, Scope, ServerId,
+    TokenHash, Upstream, Window,
 };
 
 /// The right of one agent to call one server under one policy.
@@ -40,6 +44,8 @@ pub struct Grant {
     pub policy: Option<String>,
     /// Hash of its token.
     pub token: TokenHash,
+    /// The token before, while it stays valid beside it.
+    pub former: Option<FormerToken>,
     /// Not valid before this.
     #[serde(with = "micros_option")]
     pub not_before: Option<Micros>,
@@ -54,6 +60,26 @@ pub struct Grant {
     pub revoked_at: Option<Micros>,
     /// 1 for a new one; every change adds 1.
     pub revision: u64,
+}
+
+/// A token that another one took the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerToken {
+    /// Its hash.
+    pub token: TokenHash,
+    /// Not valid from this on.
+    #[serde(with = "micros")]
+    pub until: Micros,
+}
+
+impl Grant {
+    /// Hash of the former token, while that is valid. Whether the grant is live it does not say.
+    #[must_use]
+    pub fn former_at(&self, now: Micros) -> Option<TokenHash> {
+        self.former
+            .filter(|former| now < former.until)
+            .map(|former| former.token)
+    }
 }
 
 /// An upstream that grants may point at.
@@ -232,7 +258,66 @@ pub enum Role {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
     /// A node in both halves of a joint configuration stands here once.
-    pub nodes: Vec<(u32, Role)>,
+    pub nodes: Vec<Member>,
+}
+
+/// One node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub node: u32,
+    /// Whether it votes.
+    pub role: Role,
+    /// What people call it.
+    pub name: String,
+    /// C2SP verifier key of its cosigning key.
+    pub key: String,
+}
+
+/// The newest start of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Its id.
+    pub node: u32,
+    /// How often its directory was started.
+    pub start: u64,
+    /// The boot of that start.
+    pub boot: u64,
+    /// Version of the program.
+    pub software: String,
+    /// Highest version of commands that the program knows.
+    pub speaks: u16,
+    /// Boots whose start was refused, the newest last; at most `limits::BOOTS_PER_NODE`.
+    pub refused: Vec<u64>,
+}
+
+/// A token that one node may join with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Its public id.
+    pub id: JoinTokenId,
+    /// Hash of the token.
+    pub hash: TokenHash,
+    /// Not valid from this on.
+    #[serde(with = "micros")]
+    pub expires: Micros,
+    /// Who joined with it.
+    pub joined: Option<Joined>,
+    /// Uses that were refused since, as far as they were recorded.
+    pub refusals: u32,
+}
+
+/// A node that joined with a token. Raft says whether it is a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The id that it was given.
+    pub node: u32,
+    /// What people call it.
+    pub name: String,
+    /// C2SP verifier key of its cosigning key.
+    pub verifier_key: String,
+    /// What its certificate is known by.
+    pub certificate: [u8; 32],
 }
 
 /// The newest entry that was applied.
@@ -254,11 +339,49 @@ pub(crate) struct Meta {
     pub(crate) now: Micros,
     /// The clamp in progress has its `clock` record already.
     pub(crate) clamped: bool,
-    /// Counts changes of membership since genesis.
+    /// Counts changes of membership and log key, and recoveries, since genesis.
     pub(crate) epoch: u32,
-    pub(crate) members: Members,
     /// The `order` of the next settled call.
     pub(crate) settled: u64,
+}
+
+/// What changes with the cluster, not with each entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    pub(crate) members: Members,
+    /// Were members and are none; all are above `removed_to`.
+    pub(crate) removed: BTreeSet<u32>,
+    /// Up to here every id that is no member's counts as removed.
+    pub(crate) removed_to: u32,
+    /// Highest node id that was ever given or a member's.
+    pub(crate) highest: u32,
+    /// Commands up to this version are applied.
+    pub(crate) version: u16,
+    /// The newest leader whose first entry was applied.
+    pub(crate) lead: Option<Lead>,
+    /// C2SP verifier key of the log; none before genesis.
+    pub(crate) log_key: Option<String>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            members: Members::default(),
+            removed: BTreeSet::new(),
+            removed_to: 0,
+            highest: 0,
+            version: 1,
+            lead: None,
+            log_key: None,
+        }
+    }
+}
+
+/// Who leads, since which term. A later leader compares greater, also within a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Lead {
+    pub(crate) term: u64,
+    pub(crate) node: u32,
 }
 
 /// Meta as it is stored: with the audit head, which has an encoding of its own.
@@ -291,9 +414,11 @@ pub(crate) struct Seen {
 /// Names one row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Row {
+    Cluster,
     Counter(CounterKey),
     Grant(GrantId),
     Gs(GrantId),
+    JoinToken(JoinTokenId),
     Meta,
     Open(CallId),
     Origin,
@@ -301,11 +426,15 @@ pub(crate) enum Row {
     Seen(u32, u64),
     Server(ServerId),
     Settled(CallId),
+    Start(u32),
 }
 
 pub(crate) const COUNTER: u8 = b'c';
 pub(crate) const ORIGIN: u8 = b'g';
 pub(crate) const OPEN: u8 = b'i';
+pub(crate) const JOIN_TOKEN: u8 = b'j';
+pub(crate) const CLUSTER: u8 = b'k';
+pub(crate) const START: u8 = b'l';
 pub(crate) const META: u8 = b'm';
 pub(crate) const GS: u8 = b'n';
 pub(crate) const SEEN: u8 = b'o';
@@ -318,12 +447,14 @@ impl Row {
     /// Its key in the state family.
     pub(crate) fn key(&self) -> Vec<u8> {
         match self {
+            Self::Cluster => joined(CLUSTER, &[]),
             Self::Counter(key) => {
                 let start = joined(COUNTER, &key.end.0.to_be_bytes());
                 postcard::to_extend(key, start).expect("plain data of known length always encodes")
             }
             Self::Grant(id) => joined(GRANT, &id.0),
             Self::Gs(id) => joined(GS, &id.0),
+            Self::JoinToken(id) => joined(JOIN_TOKEN, &id.0),
             Self::Meta => joined(META, &[]),
             Self::Open(call) => joined(OPEN, &call.0),
             Self::Origin => joined(ORIGIN, &[]),
@@ -335,6 +466,7 @@ impl Row {
             }
             Self::Server(id) => joined(SERVER, &id.0),
             Self::Settled(call) => joined(SETTLED, &call.0),
+            Self::Start(node) => joined(START, &node.to_be_bytes()),
         }
     }
 }

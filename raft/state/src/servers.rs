@@ -81,9 +81,13 @@ impl State {
         entry: &mut Entry,
         actor: &str,
         id: ServerId,
+        expected: Option<u64>,
     ) -> CommandResult {
-        if !self.servers.contains_key(&id) {
+        let Some(revision) = self.servers.get(&id).map(|server| server.revision) else {
             return CommandResult::NotFound;
+        };
+        if expected.is_some_and(|expected| expected != revision) {
+            return CommandResult::Conflict { revision };
         }
         let mut users = self
             .grants
@@ -97,7 +101,7 @@ impl State {
             };
         }
         let before = self.row_digest(&Row::Server(id));
-        let Server { name, revision, .. } = self.servers.remove(&id).expect("it is there, above");
+        let Server { name, .. } = self.servers.remove(&id).expect("it is there, above");
         self.server_names.remove(&name);
         let act = Act {
             actor,

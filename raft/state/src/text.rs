@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use crate::command::{CallId, GrantId, ServerId};
+use crate::command::{CallId, GrantId, JoinTokenId, ServerId};
 use tollbook_audit::hex;
 
 /// A UUID in its usual spelling.
@@ -18,12 +18,22 @@ pub(crate) fn uuid(bytes: &[u8; 16]) -> String {
     text
 }
 
-/// A grant's public handle. Bytes outside base62 cannot be a handle and show as hex.
+/// A grant's public handle.
 pub(crate) fn grant(id: &GrantId) -> String {
-    if id.0.iter().all(u8::is_ascii_alphanumeric) {
-        id.0.iter().map(|byte| char::from(*byte)).collect()
+    handle(&id.0)
+}
+
+/// A join token's public id.
+pub(crate) fn join_token(id: &JoinTokenId) -> String {
+    handle(&id.0)
+}
+
+/// Bytes outside base62 cannot be a handle and show as hex.
+fn handle(id: &[u8; 12]) -> String {
+    if id.iter().all(u8::is_ascii_alphanumeric) {
+        id.iter().map(|byte| char::from(*byte)).collect()
     } else {
-        hex(&id.0)
+        hex(id)
     }
 }
 

@@ -46,6 +46,7 @@ impl Calls {
             | Kind::Config
             | Kind::DenyAuth
             | Kind::Genesis
+            | Kind::Key
             | Kind::List
             | Kind::Node
             | Kind::Refused

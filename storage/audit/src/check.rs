@@ -23,7 +23,7 @@ pub enum Check {
     },
     /// The last record of a checkpoint is not a seal.
     CheckpointSeal,
-    /// `config_epoch` went back.
+    /// `config_epoch` went back, or went on by more than one.
     ConfigEpoch,
     /// `first_index` is not the number of records before.
     FirstIndex,
@@ -40,6 +40,8 @@ pub enum Check {
         /// What it is.
         found: u64,
     },
+    /// A `key` record does not follow on the key in force.
+    KeyFormer,
     /// `log_id` is not that of origin and genesis record: frames of another log.
     LogId,
     /// `log_index` went back.
@@ -62,8 +64,12 @@ pub enum Check {
     Read,
     /// The record itself.
     Record(RecordError),
+    /// `config_epoch` goes on without the record that says why, or that record stands elsewhere.
+    RecordEpoch,
     /// A record's `node` is not its frame's.
     RecordNode,
+    /// A `lead` record of another term than its frame's, or not above the one before.
+    RecordTerm,
     /// A record's `t` is not its frame's `wall_us`.
     RecordTime,
     /// The tree's root at a checkpoint's size is not the checkpoint's.
@@ -112,6 +118,7 @@ impl Check {
             Self::FrameNumber => "frame_number",
             Self::Genesis => "genesis",
             Self::GrantSequence { .. } => "grant_sequence",
+            Self::KeyFormer => "key_former",
             Self::LogId => "log_id",
             Self::LogIndex => "log_index",
             Self::NoCheckpoint => "no_checkpoint",
@@ -123,7 +130,9 @@ impl Check {
             Self::OutcomeWithoutIntent => "outcome_without_intent",
             Self::Read => "read",
             Self::Record(_) => "record",
+            Self::RecordEpoch => "record_epoch",
             Self::RecordNode => "record_node",
+            Self::RecordTerm => "record_term",
             Self::RecordTime => "record_time",
             Self::Root { .. } => "root",
             Self::SealAlone => "seal_alone",
@@ -153,7 +162,7 @@ impl fmt::Display for Check {
                 )
             }
             Self::CheckpointSeal => f.write_str("a checkpoint whose last record is not a seal"),
-            Self::ConfigEpoch => f.write_str("the membership epoch went back"),
+            Self::ConfigEpoch => f.write_str("the epoch went back, or over one"),
             Self::FirstIndex => f.write_str("first index is not the number of records before"),
             Self::Frame(error) => error.fmt(f),
             Self::FrameNumber => f.write_str("frame number is not the number of frames before"),
@@ -161,6 +170,7 @@ impl fmt::Display for Check {
             Self::GrantSequence { expected, found } => {
                 write!(f, "the grant's counter should be {expected} and is {found}")
             }
+            Self::KeyFormer => f.write_str("a log key that does not follow on the one in force"),
             Self::LogId => f.write_str("frame of another log"),
             Self::LogIndex => f.write_str("the Raft index went back"),
             Self::NoCheckpoint => f.write_str("no signed checkpoint, so nothing vouches for it"),
@@ -172,7 +182,9 @@ impl fmt::Display for Check {
             Self::OutcomeWithoutIntent => f.write_str("an outcome without an open intent"),
             Self::Read => f.write_str("cannot be read"),
             Self::Record(error) => error.fmt(f),
+            Self::RecordEpoch => f.write_str("the epoch and the records that begin one disagree"),
             Self::RecordNode => f.write_str("the record's node is not the frame's"),
+            Self::RecordTerm => f.write_str("who leads is not told in its own term, in order"),
             Self::RecordTime => f.write_str("the record's time is not the frame's"),
             Self::Root { size } => {
                 write!(

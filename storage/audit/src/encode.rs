@@ -12,8 +12,8 @@ use crate::limits::{
     POINTER_BYTES_MAX, RECORD_BYTES_MAX, RESERVATIONS_MAX, TEXT_BYTES_MAX, WINDOW_BYTES_MAX,
 };
 use crate::record::{
-    Admin, Clock, Common, Config, DenyAuth, Genesis, Intent, List, Node, Outcome, PolicyRef,
-    Record, Refused, Reservation, Seal, Verdict,
+    Admin, Clock, Common, Config, DenyAuth, Genesis, Intent, Key, List, Member, Node, Outcome,
+    PolicyRef, Record, Refused, Reservation, Seal, Verdict,
 };
 
 /// Ends a string that was cut.
@@ -75,6 +75,7 @@ impl Record<'_> {
             Self::DenyAuth(record) => deny_auth(&mut writer, record),
             Self::Genesis(record) => genesis(&mut writer, record),
             Self::Intent(record) => intent(&mut writer, record),
+            Self::Key(record) => key(&mut writer, record),
             Self::List(record) => list(&mut writer, record),
             Self::Node(record) => node(&mut writer, record),
             Self::Outcome(record) => outcome(&mut writer, record),
@@ -98,6 +99,7 @@ impl Record<'_> {
             Self::DenyAuth(_) => "deny_auth",
             Self::Genesis(_) => "genesis",
             Self::Intent(_) => "intent",
+            Self::Key(_) => "key",
             Self::List(_) => "list",
             Self::Node(_) => "node",
             Self::Outcome(_) => "outcome",
@@ -136,7 +138,17 @@ fn clock(w: &mut Writer<'_>, record: Clock) {
 
 fn config(w: &mut Writer<'_>, record: &Config<'_>) {
     w.integer("epoch", u64::from(record.epoch));
-    members(w, record.members);
+    w.array("members", record.members, MEMBERS_MAX, |w, member| {
+        let Member { node, role, key } = *member;
+        w.out.push(b'[');
+        w.value_integer(u64::from(node));
+        w.out.push(b',');
+        w.value_text(role, WINDOW_BYTES_MAX);
+        w.out.push(b',');
+        w.value_text(key, NAME_BYTES_MAX * 2);
+        w.out.push(b']');
+    });
+    w.more("members_more", excess(record.members.len(), MEMBERS_MAX));
 }
 
 fn deny_auth(w: &mut Writer<'_>, record: &DenyAuth<'_>) {
@@ -212,6 +224,13 @@ fn intent(w: &mut Writer<'_>, record: &Intent<'_>) {
     w.optional("rpc_id", record.rpc_id, ID_BYTES_MAX);
 }
 
+fn key(w: &mut Writer<'_>, record: &Key<'_>) {
+    w.integer("epoch", u64::from(record.epoch));
+    w.text("actor", record.actor, NAME_BYTES_MAX);
+    w.text("former", record.former, TEXT_BYTES_MAX);
+    w.text("log_key", record.log_key, TEXT_BYTES_MAX);
+}
+
 fn list(w: &mut Writer<'_>, record: &List<'_>) {
     w.integer("gs", record.gs);
     w.text("grant", record.grant, ID_BYTES_MAX);
@@ -225,9 +244,20 @@ fn list(w: &mut Writer<'_>, record: &List<'_>) {
 
 fn node(w: &mut Writer<'_>, record: &Node<'_>) {
     w.text("event", record.event, ID_BYTES_MAX);
-    // A 64-bit id, not a quantity: always a string, so that no reader rounds it.
-    w.text("boot", &hex(&record.boot.to_be_bytes()), ID_BYTES_MAX);
-    w.text("software", record.software, NAME_BYTES_MAX);
+    if let Some(boot) = record.boot {
+        // A 64-bit id, not a quantity: always a string, so that no reader rounds it.
+        w.text("boot", &hex(&boot.to_be_bytes()), ID_BYTES_MAX);
+    }
+    w.optional("software", record.software, NAME_BYTES_MAX);
+    for (name, number) in [
+        ("start", record.start),
+        ("term", record.term),
+        ("epoch", record.epoch.map(u64::from)),
+    ] {
+        if let Some(number) = number {
+            w.integer(name, number);
+        }
+    }
 }
 
 fn outcome(w: &mut Writer<'_>, record: &Outcome<'_>) {

@@ -25,6 +25,8 @@ pub enum Kind {
     Genesis,
     /// `intent`
     Intent,
+    /// `key`
+    Key,
     /// `list`
     List,
     /// `node`
@@ -39,13 +41,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Admin,
         Self::Clock,
         Self::Config,
         Self::DenyAuth,
         Self::Genesis,
         Self::Intent,
+        Self::Key,
         Self::List,
         Self::Node,
         Self::Outcome,
@@ -63,6 +66,7 @@ impl Kind {
             Self::DenyAuth => "deny_auth",
             Self::Genesis => "genesis",
             Self::Intent => "intent",
+            Self::Key => "key",
             Self::List => "list",
             Self::Node => "node",
             Self::Outcome => "outcome",
@@ -145,8 +149,14 @@ pub struct View<'a> {
     pub status: Option<Text<'a>>,
     /// `late` of an outcome.
     pub late: bool,
+    /// `epoch` of a record that begins one.
+    pub epoch: Option<u32>,
+    /// `term` of a `node` record that says who leads.
+    pub term: Option<u64>,
     /// The fields of a genesis record.
     pub genesis: Option<GenesisView<'a>>,
+    /// The fields of a `key` record.
+    pub key: Option<KeyView<'a>>,
     /// The fields of a seal.
     pub seal: Option<SealView<'a>>,
 }
@@ -156,8 +166,19 @@ pub struct View<'a> {
 pub struct GenesisView<'a> {
     /// `origin`
     pub origin: Text<'a>,
+    /// `log_key`
+    pub log_key: Text<'a>,
     /// `prior`
     pub prior: Option<Text<'a>>,
+}
+
+/// What the verifier needs of a `key` record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyView<'a> {
+    /// `former`
+    pub former: Text<'a>,
+    /// `log_key`
+    pub log_key: Text<'a>,
 }
 
 /// What the verifier needs of a seal.
@@ -245,12 +266,13 @@ impl<'a> View<'a> {
         match kind {
             Kind::Admin => admin(&mut c)?,
             Kind::Clock => clock(&mut c)?,
-            Kind::Config => config(&mut c)?,
+            Kind::Config => config(&mut c, &mut view)?,
             Kind::DenyAuth => deny_auth(&mut c, &mut view)?,
             Kind::Genesis => genesis(&mut c, &mut view)?,
             Kind::Intent => intent(&mut c, &mut view)?,
+            Kind::Key => key(&mut c, &mut view)?,
             Kind::List => list(&mut c, &mut view)?,
-            Kind::Node => node(&mut c)?,
+            Kind::Node => node(&mut c, &mut view)?,
             Kind::Outcome => outcome(&mut c, &mut view)?,
             Kind::Refused => refused(&mut c, &mut view)?,
             Kind::Seal => seal(&mut c, &mut view)?,
@@ -273,7 +295,10 @@ impl<'a> View<'a> {
             verdict: None,
             status: None,
             late: false,
+            epoch: None,
+            term: None,
             genesis: None,
+            key: None,
             seal: None,
         })
     }
@@ -307,9 +332,13 @@ fn clock(c: &mut Cursor<'_>) -> Result<(), RecordError> {
     Ok(())
 }
 
-fn config(c: &mut Cursor<'_>) -> Result<(), RecordError> {
-    c.small("epoch")?;
-    members(c)
+fn config(c: &mut Cursor<'_>, view: &mut View<'_>) -> Result<(), RecordError> {
+    view.epoch = Some(c.small("epoch")?);
+    members(c, |c| {
+        c.value_text()?;
+        c.token(",")?;
+        c.value_text().map(|_| ())
+    })
 }
 
 fn deny_auth<'a>(c: &mut Cursor<'a>, view: &mut View<'a>) -> Result<(), RecordError> {
@@ -322,11 +351,25 @@ fn deny_auth<'a>(c: &mut Cursor<'a>, view: &mut View<'a>) -> Result<(), RecordEr
 
 fn genesis<'a>(c: &mut Cursor<'a>, view: &mut View<'a>) -> Result<(), RecordError> {
     let origin = c.text("origin")?;
-    c.text("log_key")?;
-    members(c)?;
+    let log_key = c.text("log_key")?;
+    members(c, |c| c.value_text().map(|_| ()))?;
     c.text("software")?;
     let prior = c.optional("prior")?;
-    view.genesis = Some(GenesisView { origin, prior });
+    view.genesis = Some(GenesisView {
+        origin,
+        log_key,
+        prior,
+    });
+    Ok(())
+}
+
+fn key<'a>(c: &mut Cursor<'a>, view: &mut View<'a>) -> Result<(), RecordError> {
+    view.epoch = Some(c.small("epoch")?);
+    c.text("actor")?;
+    view.key = Some(KeyView {
+        former: c.text("former")?,
+        log_key: c.text("log_key")?,
+    });
     Ok(())
 }
 
@@ -393,10 +436,23 @@ fn list<'a>(c: &mut Cursor<'a>, view: &mut View<'a>) -> Result<(), RecordError> 
     policy(c)
 }
 
-fn node(c: &mut Cursor<'_>) -> Result<(), RecordError> {
-    c.text("event")?;
-    c.text("boot")?;
-    c.text("software")?;
+fn node(c: &mut Cursor<'_>, view: &mut View<'_>) -> Result<(), RecordError> {
+    match c.text("event")?.raw() {
+        "lead" => view.term = Some(c.integer("term")?),
+        "recovered" => {
+            c.text("boot")?;
+            view.epoch = Some(c.small("epoch")?);
+        }
+        "refused" | "start" => {
+            c.text("boot")?;
+            c.text("software")?;
+            c.integer("start")?;
+        }
+        _ => {
+            c.text("boot")?;
+            c.text("software")?;
+        }
+    }
     Ok(())
 }
 
@@ -445,12 +501,15 @@ fn policy(c: &mut Cursor<'_>) -> Result<(), RecordError> {
     c.expect("policy", |c| c.token("}"))
 }
 
-fn members(c: &mut Cursor<'_>) -> Result<(), RecordError> {
+fn members(
+    c: &mut Cursor<'_>,
+    texts: fn(&mut Cursor<'_>) -> Option<()>,
+) -> Result<(), RecordError> {
     c.array("members", MEMBERS_MAX, |c| {
         c.token("[")?;
         u32::try_from(c.value_integer()?).ok()?;
         c.token(",")?;
-        c.value_text()?;
+        texts(c)?;
         c.token("]")
     })?;
     c.more("members_more")

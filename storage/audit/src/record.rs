@@ -39,6 +39,8 @@ pub enum Record<'a> {
     Genesis(Genesis<'a>),
     /// `intent`
     Intent(Intent<'a>),
+    /// `key`
+    Key(Key<'a>),
     /// `list`
     List(List<'a>),
     /// `node`
@@ -229,12 +231,12 @@ pub struct DenyAuth<'a> {
     pub count: u64,
 }
 
-/// A change of a grant, policy or server.
+/// A change of a grant, policy, server or join token, or an administrator's act.
 #[derive(Clone, Debug)]
 pub struct Admin<'a> {
     /// Who: the public id of the admin token, or `init`.
     pub actor: &'a str,
-    /// `grant_put`, `grant_revoke`, `policy_put`, `server_put`, `server_remove`, …
+    /// `grant_put`, `grant_revoke`, `grant_rotate`, `join`, `policy_put`, `server_put`, …
     pub action: &'a str,
     /// Id of what was changed.
     pub target: &'a str,
@@ -253,19 +255,49 @@ pub struct Admin<'a> {
 pub struct Config<'a> {
     /// `config_epoch` of the frames from this one on.
     pub epoch: u32,
-    /// (node id, `voter` or `learner`).
-    pub members: &'a [(u32, &'a str)],
+    /// The members from here on.
+    pub members: &'a [Member<'a>],
 }
 
-/// A node started, stopped or recovered.
-#[derive(Clone, Debug)]
+/// One member as a `config` record names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Its id.
+    pub node: u32,
+    /// `voter` or `learner`.
+    pub role: &'a str,
+    /// C2SP verifier key of its cosigning key.
+    pub key: &'a str,
+}
+
+/// The log's key changed. Notes above this record are signed by the other key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// `config_epoch` of the frames from this one on.
+    pub epoch: u32,
+    /// Who: the public id of the admin token.
+    pub actor: &'a str,
+    /// C2SP verifier key of the log key until here.
+    pub former: &'a str,
+    /// C2SP verifier key of the log key from here on.
+    pub log_key: &'a str,
+}
+
+/// What befell a node. Which fields stand beside the event, `FORMAT.md` says for each.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Node<'a> {
-    /// `start` or `stop`.
+    /// `start`, `stop`, `refused`, `lead` or `recovered`.
     pub event: &'a str,
     /// Random per start of the program; written as 16 hex digits.
-    pub boot: u64,
+    pub boot: Option<u64>,
     /// Version of the program.
-    pub software: &'a str,
+    pub software: Option<&'a str>,
+    /// Which start of the node's directory it is: 1, 2, 3, …
+    pub start: Option<u64>,
+    /// The term that the node leads.
+    pub term: Option<u64>,
+    /// `config_epoch` of the frames from this one on.
+    pub epoch: Option<u32>,
 }
 
 /// The log's clock was held above a stamp that lay more than a second behind it, or a jump was

@@ -140,6 +140,10 @@ pub struct Verifier<'t, N> {
     tree: Tree,
     previous: Option<[u8; 32]>,
     calls: Calls,
+    /// Verifier key of the log as records name it.
+    log_key: String,
+    /// Term and node of the newest record that says who leads.
+    lead: Option<(u64, u32)>,
     last_is_seal: bool,
     torn: bool,
     report: Report,
@@ -171,6 +175,8 @@ impl<'t, N: Iterator<Item = Result<NoteFile, Stop>>> Verifier<'t, N> {
             tree: Tree::new(),
             previous: None,
             calls: Calls::default(),
+            log_key: String::new(),
+            lead: None,
             last_is_seal: false,
             torn: false,
             report: Report::empty(depth),
@@ -352,7 +358,10 @@ impl<'t, N: Iterator<Item = Result<NoteFile, Stop>>> Verifier<'t, N> {
         if header.log_index < last.log_index {
             return Err(Check::LogIndex);
         }
-        if header.config_epoch < last.config_epoch {
+        if !matches!(
+            header.config_epoch.checked_sub(last.config_epoch),
+            Some(0 | 1)
+        ) {
             return Err(Check::ConfigEpoch);
         }
         self.report.last_us = header.wall_us;
@@ -394,6 +403,21 @@ impl<'t, N: Iterator<Item = Result<NoteFile, Stop>>> Verifier<'t, N> {
             None if !is_first => {}
             Some(_) | None => return Err(Check::Genesis),
         }
+        self.epoch(header, view)?;
+        if let Some(term) = view.term {
+            let lead = Some((term, view.node));
+            if term != header.term || self.lead >= lead {
+                return Err(Check::RecordTerm);
+            }
+            self.lead = lead;
+        }
+        if let Some(key) = &view.key {
+            // What a newer program's records did with it nobody here can say.
+            if self.report.unsupported.is_none() && key.former.decode() != self.log_key {
+                return Err(Check::KeyFormer);
+            }
+            self.log_key = key.log_key.decode().into_owned();
+        }
         if let Some(seal) = &view.seal {
             self.seal(header, seal)?;
         }
@@ -404,6 +428,19 @@ impl<'t, N: Iterator<Item = Result<NoteFile, Stop>>> Verifier<'t, N> {
             self.calls.record(self.report.records, view)?;
         }
         Ok(())
+    }
+
+    /// Where the epoch goes on, the first record says why; such a record stands nowhere else.
+    fn epoch(&self, header: &Header, view: &View<'_>) -> Result<(), Check> {
+        let last = self.last.as_ref();
+        let goes_on = last.is_some_and(|last| last.config_epoch != header.config_epoch);
+        let is_first = self.report.records == header.first_index;
+        let begun = (goes_on && is_first).then_some(header.config_epoch);
+        if view.epoch == begun {
+            Ok(())
+        } else {
+            Err(Check::RecordEpoch)
+        }
     }
 
     fn genesis(
@@ -426,6 +463,7 @@ impl<'t, N: Iterator<Item = Result<NoteFile, Stop>>> Verifier<'t, N> {
         }
         self.report.continues = genesis.prior.map(|prior| prior.decode().into_owned());
         self.report.origin = Some(origin.to_string());
+        self.log_key = genesis.log_key.decode().into_owned();
         self.origin = Some(origin.into_owned());
         Ok(())
     }

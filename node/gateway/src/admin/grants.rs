@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use tollbook_state::command::{Command, GrantId, GrantPut, Micros};
-use tollbook_state::{Grant, State as Book};
+use tollbook_state::{CommandResult, Grant, State as Book};
 
 use super::api::{self, GrantMade, GrantNew, GrantStatus};
 use super::guard::Admin;
@@ -78,6 +78,10 @@ pub(super) async fn create(
     };
     // A client that hangs up here leaves a grant whose token nobody has.
     let result = plane.node.cluster.commit(&Command::GrantPut(put)).await?;
+    // Another node gave the name away between the look and the commit.
+    if let CommandResult::LabelTaken { .. } = result {
+        return Err(Refused::GrantNameTaken { name: new.name });
+    }
     // Unknown: server or policy went away between the look and the commit.
     let (revision, _) = problem::put(result, &new.server, |name| Refused::ServerUnknown { name })?;
     let made = GrantMade {
@@ -111,6 +115,7 @@ pub(super) async fn revoke(
     let revoke = Command::GrantRevoke {
         actor: admin.0,
         grant: id,
+        expected: wanted,
     };
     let result = plane.node.cluster.commit(&revoke).await?;
     let unknown = |name| Refused::GrantUnknown { name };

@@ -52,7 +52,8 @@ pub(super) async fn apply(
     let (limits, deadlines) = (&plane.node.limits, &plane.node.deadlines);
     let bytes = respond::body(request, limits.policy_bytes, deadlines.body).await?;
     let text = String::from_utf8(bytes.into()).map_err(|_| Refused::Utf8)?;
-    let (put, warnings) = compiled(admin, name.clone(), text).await?;
+    let (mut put, warnings) = compiled(admin, name.clone(), text).await?;
+    put.expected = wanted;
     let digest = hex(&put.digest.0);
     let _one_at_a_time = plane.changes.lock().await;
     let revision = plane

@@ -123,12 +123,17 @@ pub(super) fn put(
         CommandResult::Rejected(rejection) => Err(Refused::Rejected(rejection)),
         other @ (CommandResult::Admitted(_)
         | CommandResult::Denied(_)
+        | CommandResult::JoinRefused(_)
+        | CommandResult::Joined { .. }
+        | CommandResult::LabelTaken { .. }
         | CommandResult::NotOpen
+        | CommandResult::NotSpoken { .. }
         | CommandResult::NothingToSeal
         | CommandResult::Recorded { .. }
         | CommandResult::Sealed(_)
         | CommandResult::Settled { .. }
         | CommandResult::Stale
+        | CommandResult::StartRefused { .. }
         | CommandResult::Unauthorised(_)) => {
             tracing::error!(?other, "a change came to what no change comes to");
             Err(Refused::Internal)
@@ -237,6 +242,8 @@ fn bound(bound: Bound) -> &'static str {
     match bound {
         Bound::Counters => "counters",
         Bound::Grants => "grants",
+        Bound::JoinTokens => "join tokens",
+        Bound::Nodes => "nodes",
         Bound::Open | Bound::OpenPerGrant => "open calls",
         Bound::Policies => "policies",
         Bound::Servers => "servers",

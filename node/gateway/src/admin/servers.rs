@@ -84,6 +84,7 @@ pub(super) async fn remove(
     let remove = Command::ServerRemove {
         actor: admin.0,
         server: id,
+        expected: wanted,
     };
     let result = plane.node.cluster.commit(&remove).await?;
     problem::put(result, &name, |name| Refused::ServerUnknown { name })?;

@@ -383,7 +383,7 @@ async fn a_grant_holds_only_between_its_two_times() {
         let put = GrantPut {
             actor: "test".to_owned(),
             grant: id,
-            label: "timed".to_owned(),
+            label: token.id_text().to_owned(),
             owner: None,
             server: gate.trial.server,
             policy: Some("all".to_owned()),

@@ -378,7 +378,7 @@ fn at(index: u64) -> usize {
 
 fn start(software: String) -> (Command, String) {
     (
-        Command::NodeStart {
+        Command::NodeStop {
             software: software.clone(),
         },
         software,

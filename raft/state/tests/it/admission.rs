@@ -70,6 +70,7 @@ fn a_dead_grant_gets_401_and_one_deny_auth_never_an_intent() {
             world.one(Command::GrantRevoke {
                 actor: "admin".into(),
                 grant: GRANT,
+                expected: None,
             });
         }),
         ("expired", Unauthorised::Expired, |world| {
@@ -231,6 +232,7 @@ fn changes_of_other_objects_disturb_no_call() {
         Command::GrantRevoke {
             actor: "admin".into(),
             grant,
+            expected: None,
         },
     ]);
     world.admit(1, vec![charge(0, 1)]);
@@ -364,6 +366,7 @@ fn scopes_share_a_counter_with_exactly_those_they_name() {
         for (n, owner) in (0..).zip(owners.clone()) {
             let put = GrantPut {
                 grant: id(n),
+                label: format!("agent {n}"),
                 owner,
                 ..grant_put()
             };
@@ -691,6 +694,7 @@ fn a_list_passes_the_same_gates_and_is_counted_by_the_grant() {
     world.one(Command::GrantRevoke {
         actor: "admin".into(),
         grant: GRANT,
+        expected: None,
     });
     let result = world.one(Command::List(list));
     assert_eq!(result, CommandResult::Unauthorised(Unauthorised::Revoked));

@@ -1,6 +1,6 @@
 //! The log's time.
 
-use crate::world::{GRANT, SECOND, World, allow, charge, genesis, intent};
+use crate::world::{GRANT, SECOND, World, allow, charge, genesis, intent, node_start};
 use tollbook_state::command::{Command, Micros};
 use tollbook_state::{CommandResult, Payload, Rejection, limits};
 
@@ -76,13 +76,12 @@ fn nothing_but_genesis_is_applied_before_genesis() {
     let mut world = World::empty();
     let early = vec![
         Command::Seal,
-        Command::NodeStart {
-            software: "x".into(),
-        },
+        node_start(1),
         Command::Intent(intent(vec![allow(1, vec![])])),
         Command::GrantRevoke {
             actor: "admin".into(),
             grant: GRANT,
+            expected: None,
         },
     ];
     for result in world.run(early) {

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 
 use crate::world::{
     DIGEST, GRANT, HOUR, SERVER, World, allow, call, charge, deny, genesis, grant_put, intent,
-    limit, outcome, policy_put, server_put,
+    join, join_token, limit, members, node_start, outcome, policy_put, server_put,
 };
 use tollbook_state::codec::{decode_batch, encode_batch};
 use tollbook_state::command::{
-    Batch, Cause, Command, List, Micros, Place, Refused, Scope, Status, Window,
+    Batch, Cause, Command, GrantRotate, List, Micros, Place, Refused, Scope, Status, TokenHash,
+    Window,
 };
-use tollbook_state::{Members, Payload, Role, State};
+use tollbook_state::{Payload, State};
 
 const WRITE: &str = "TOLLBOOK_WRITE_GOLDEN";
 
@@ -79,6 +80,7 @@ fn commands() -> Vec<(&'static str, Command)> {
             Command::ServerRemove {
                 actor: actor.clone(),
                 server,
+                expected: Some(3),
             },
         ),
         ("policy_put", Command::PolicyPut(policy_put(DIGEST, limits))),
@@ -88,6 +90,7 @@ fn commands() -> Vec<(&'static str, Command)> {
             Command::GrantRevoke {
                 actor: actor.clone(),
                 grant,
+                expected: None,
             },
         ),
         ("intent_allow", Command::Intent(intent(vec![element]))),
@@ -99,12 +102,50 @@ fn commands() -> Vec<(&'static str, Command)> {
             "node_start",
             Command::NodeStart {
                 software: software.clone(),
+                start: 300,
+                speaks: 2,
             },
         ),
         ("node_stop", Command::NodeStop { software }),
         ("settle", Command::Settle { before }),
         ("seal", Command::Seal),
-        ("clock_accept", Command::ClockAccept { actor }),
+    ]
+    .into_iter()
+    .chain(cluster_commands(actor))
+    .collect()
+}
+
+fn cluster_commands(actor: String) -> [(&'static str, Command); 7] {
+    let reason = "the others burnt".into();
+    let log_key = "example.com/tollbook/0+11111111+AAAA".into();
+    [
+        (
+            "grant_rotate",
+            Command::GrantRotate(GrantRotate {
+                actor: actor.clone(),
+                grant: GRANT,
+                token: TokenHash([8; 32]),
+                overlap_until: Micros(1_795_514_400_000_000),
+                expected: Some(2),
+            }),
+        ),
+        (
+            "clock_accept",
+            Command::ClockAccept {
+                actor: actor.clone(),
+            },
+        ),
+        ("join_token_put", Command::JoinTokenPut(join_token(1))),
+        ("join", Command::Join(join(1, "n7"))),
+        ("version", Command::Version { version: 2 }),
+        (
+            "recover",
+            Command::Recover {
+                actor: actor.clone(),
+                reason,
+            },
+        ),
+        ("key_change", Command::KeyChange { actor, log_key }),
     ]
 }
 
@@ -141,7 +182,13 @@ fn every_command_is_read_as_it_was_written() {
             | Command::NodeStop { .. }
             | Command::Settle { .. }
             | Command::Seal
-            | Command::ClockAccept { .. } => {}
+            | Command::ClockAccept { .. }
+            | Command::GrantRotate(_)
+            | Command::JoinTokenPut(_)
+            | Command::Join(_)
+            | Command::Version { .. }
+            | Command::Recover { .. }
+            | Command::KeyChange { .. } => {}
         }
         let place = Place {
             node: 1,
@@ -163,6 +210,9 @@ fn rows() -> BTreeMap<&'static str, (Vec<u8>, Vec<u8>)> {
         (b'c', "counter"),
         (b'g', "origin"),
         (b'i', "open_call"),
+        (b'j', "join_token"),
+        (b'k', "cluster"),
+        (b'l', "start"),
         (b'n', "gs"),
         (b'o', "seen"),
         (b'p', "policy"),
@@ -171,10 +221,26 @@ fn rows() -> BTreeMap<&'static str, (Vec<u8>, Vec<u8>)> {
         (b'u', "settled_call"),
     ]);
     let mut world = World::hourly(9);
+    world.one(Command::JoinTokenPut(join_token(1)));
+    world.one(Command::Join(join(1, "n7")));
+    world.membership(&members(&[1, 2]));
+    world.membership(&members(&[1]));
+    world.entry(None, Payload::Blank);
+    world.one(node_start(2));
+    world.boot += 1;
+    world.one(node_start(1));
     let unknown = world.admit(1, vec![]);
     world.one(outcome(unknown, Status::Unknown, false));
     world.wait(HOUR);
     world.admit(3, vec![charge(0, 7)]);
+    let overlap_until = Micros(world.clock + HOUR);
+    world.one(Command::GrantRotate(GrantRotate {
+        actor: "admin".into(),
+        grant: GRANT,
+        token: TokenHash([8; 32]),
+        overlap_until,
+        expected: None,
+    }));
     let mut rows = BTreeMap::new();
     for (key, value) in &world.rows {
         if let Some(name) = names.get(&key[0]) {
@@ -185,11 +251,9 @@ fn rows() -> BTreeMap<&'static str, (Vec<u8>, Vec<u8>)> {
     }
     assert_eq!(rows.len(), names.len());
     let mut world = World::empty();
-    world.membership(&Members {
-        nodes: vec![(1, Role::Voter), (2, Role::Learner)],
-    });
+    world.membership(&members(&[1, 2]));
     world.entry(Some(Micros(1_795_514_400_000_000)), Payload::Blank);
-    let meta = world.rows.pop_first().expect("the meta row");
+    let meta = world.rows.pop_last().expect("the meta row");
     rows.insert("meta", meta);
     rows
 }

@@ -131,7 +131,7 @@ fn the_widest_records_stay_within_their_limit() {
     // `records` asserts the limit on each.
     let results = world.run(vec![
         Command::Intent(intent),
-        Command::NodeStart {
+        Command::NodeStop {
             software: wild(9000),
         },
         Command::ClockAccept { actor: wild(9000) },

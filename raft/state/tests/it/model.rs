@@ -9,7 +9,8 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
 
 use crate::world::{
-    DIGEST, HOUR, SECOND, World, element, genesis, grant_put, limit, policy_put, server_put,
+    DIGEST, HOUR, SECOND, World, element, genesis, grant_put, limit, node_start, policy_put,
+    server_put,
 };
 use tollbook_state::command::{
     CallId, Cause, Charge, Command, Decision, GrantId, GrantPut, Intent, LimitRow, Micros, Outcome,
@@ -322,10 +323,15 @@ fn told(result: &CommandResult) -> String {
         CommandResult::Unauthorised(why) => format!("unauthorised {why:?}"),
         CommandResult::Full(_)
         | CommandResult::InUse { .. }
+        | CommandResult::JoinRefused(_)
+        | CommandResult::Joined { .. }
+        | CommandResult::LabelTaken { .. }
         | CommandResult::NameTaken { .. }
+        | CommandResult::NotSpoken { .. }
         | CommandResult::NothingToSeal
         | CommandResult::Rejected(_)
-        | CommandResult::Sealed(_) => format!("{result:?}"),
+        | CommandResult::Sealed(_)
+        | CommandResult::StartRefused { .. } => format!("{result:?}"),
     }
 }
 
@@ -335,6 +341,7 @@ struct Pair {
     oracle: Oracle,
     /// All that were ever asked for.
     calls: Vec<CallId>,
+    starts: u64,
 }
 
 impl Pair {
@@ -345,6 +352,7 @@ impl Pair {
             world,
             oracle: Oracle::default(),
             calls: Vec::new(),
+            starts: 0,
         };
         for n in 0..2 {
             pair.rename(n, n);
@@ -463,6 +471,7 @@ impl Pair {
         let expires = life.map(|life| self.world.clock + life);
         let put = GrantPut {
             grant: id,
+            label: format!("label{grant}"),
             owner: owner.clone(),
             policy: policy.clone(),
             server,
@@ -559,7 +568,13 @@ impl Pair {
     fn revoke(&mut self, grant: u8) {
         let grant = grant_id(grant);
         let actor = "admin".into();
-        self.check(Command::GrantRevoke { actor, grant }, |oracle| {
+        let expected = None;
+        let revoke = Command::GrantRevoke {
+            actor,
+            grant,
+            expected,
+        };
+        self.check(revoke, |oracle| {
             let grant = oracle.grants.get_mut(&grant).unwrap();
             let changed = !grant.revoked;
             grant.revoked = true;
@@ -580,8 +595,9 @@ impl Pair {
 
     fn start(&mut self, node: u32, boot: u64) {
         (self.world.node, self.world.boot) = (node, boot);
-        let software = "x".into();
-        self.check(Command::NodeStart { software }, |oracle| {
+        // Each start is the newest: `cluster.rs` has the others.
+        self.starts += 1;
+        self.check(node_start(self.starts), |oracle| {
             let closed = oracle.close(|open| open.node == node && open.boot != boot);
             format!("recorded {}", closed + 1)
         });

@@ -16,6 +16,7 @@ fn remove(server: ServerId) -> Command {
     Command::ServerRemove {
         actor: "admin".into(),
         server,
+        expected: None,
     }
 }
 
@@ -23,6 +24,7 @@ fn revoke(grant: GrantId) -> Command {
     Command::GrantRevoke {
         actor: "admin".into(),
         grant,
+        expected: None,
     }
 }
 
@@ -163,6 +165,7 @@ fn a_grant_points_at_what_is_there() {
     );
     let denied = GrantPut {
         grant,
+        label: "bare".into(),
         policy: None,
         ..grant_put()
     };
@@ -175,6 +178,7 @@ fn a_server_in_use_is_not_removed() {
     let second = GrantId(*b"grant0000002");
     world.one(Command::GrantPut(GrantPut {
         grant: second,
+        label: "second".into(),
         ..grant_put()
     }));
     let used = CommandResult::InUse {

@@ -1,6 +1,8 @@
 //! How calls end: one story for each way.
 
-use crate::world::{HOUR, RECORDED, SECOND, World, allow, call, charge, intent, outcome};
+use crate::world::{
+    HOUR, RECORDED, SECOND, World, allow, call, charge, intent, node_start, outcome,
+};
 use tollbook_state::command::{Command, Micros, Status};
 use tollbook_state::{CommandResult, limits};
 
@@ -217,9 +219,7 @@ fn a_node_that_starts_again_closes_what_its_earlier_boots_left_open() {
     let others = world.admit(2, vec![charge(0, 1)]);
     world.node = 1;
     world.boot = 101;
-    let result = world.one(Command::NodeStart {
-        software: "tollbook 0.1.0".into(),
-    });
+    let result = world.one(node_start(1));
     assert!(matches!(result, CommandResult::Recorded { count: 2, .. }));
     assert!(world.state.open_call(&left).is_none());
     assert!(world.state.open_call(&others).is_some());
@@ -232,9 +232,7 @@ fn a_node_that_starts_again_closes_what_its_earlier_boots_left_open() {
     assert_eq!(world.used(), 2, "unknown keeps its quota");
 
     let mine = world.admit(3, vec![]);
-    world.one(Command::NodeStart {
-        software: "tollbook 0.1.0".into(),
-    });
+    world.one(node_start(1));
     assert!(
         world.state.open_call(&mine).is_some(),
         "this boot's own calls go on"
@@ -270,6 +268,7 @@ fn a_revoked_grants_call_still_gets_its_outcome() {
     world.one(Command::GrantRevoke {
         actor: "admin".into(),
         grant: crate::world::GRANT,
+        expected: None,
     });
     assert!(RECORDED(&world.one(outcome(call, Status::Ok, false))));
 }

@@ -1,8 +1,8 @@
 //! Seals, frames and membership.
 
-use crate::world::{World, allow, charge, deny, intent, outcome};
+use crate::world::{World, allow, charge, deny, intent, members, outcome};
 use tollbook_state::command::{Cause, Command, Micros, Status};
-use tollbook_state::{CommandResult, Members, Payload, Role};
+use tollbook_state::{CommandResult, Payload, Role};
 
 #[test]
 fn a_seal_is_alone_in_its_frame_and_names_what_to_sign() {
@@ -118,12 +118,9 @@ fn an_entry_without_records_writes_no_frame() {
 #[test]
 fn a_change_of_membership_is_recorded_under_its_new_epoch() {
     let mut world = World::empty();
-    let one = Members {
-        nodes: vec![(1, Role::Voter)],
-    };
-    let two = Members {
-        nodes: vec![(1, Role::Voter), (2, Role::Learner)],
-    };
+    let one = members(&[1]);
+    let mut two = members(&[1, 2]);
+    two.nodes[1].role = Role::Learner;
     assert!(world.membership(&one).changed.members);
     assert_eq!(
         world.state.config_epoch(),
@@ -145,7 +142,10 @@ fn a_change_of_membership_is_recorded_under_its_new_epoch() {
     );
     assert_eq!(
         record["members"],
-        serde_json::json!([[1, "voter"], [2, "learner"]])
+        serde_json::json!([
+            [1, "voter", "n1+00000000+AAAA"],
+            [2, "learner", "n2+00000000+AAAA"]
+        ])
     );
     assert_eq!(world.state.config_epoch(), 1);
     assert_eq!(*world.state.members(), two);

@@ -8,10 +8,10 @@ use tollbook_audit::{Frame, next_frame};
 use tollbook_state::codec::encode_batch;
 use tollbook_state::command::{
     Batch, CallId, Cause, Charge, Command, Decision, Element, Genesis, GrantId, GrantPut, Intent,
-    LimitRow, Micros, Outcome, Place, PolicyDigest, PolicyPut, RuleRow, Scope, ServerId, ServerPut,
-    Status, TokenHash, Upstream, Window,
+    Join, JoinTokenId, JoinTokenPut, LimitRow, Micros, Outcome, Place, PolicyDigest, PolicyPut,
+    RuleRow, Scope, ServerId, ServerPut, Status, TokenHash, Upstream, Window,
 };
-use tollbook_state::{CommandResult, Effects, EntryMeta, Members, Payload, State};
+use tollbook_state::{CommandResult, Effects, EntryMeta, Member, Members, Payload, Role, State};
 
 /// 2026-11-24T10:00:00Z.
 pub(crate) const START: u64 = 1_795_514_400_000_000;
@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) boot: u64,
     sequences: BTreeMap<(u32, u64), u64>,
     log_index: u64,
+    /// Of the next entry.
+    pub(crate) term: u64,
 }
 
 impl World {
@@ -48,12 +50,15 @@ impl World {
             boot: 100,
             sequences: BTreeMap::new(),
             log_index: 0,
+            term: 1,
         }
     }
 
     /// After genesis: one server, one policy `p` with these limits, one grant under it.
     pub(crate) fn with_limits(limits: Vec<LimitRow>) -> Self {
         let mut world = Self::empty();
+        // The first leader's first entry stands before the genesis.
+        world.entry(None, Payload::Blank);
         let results = world.run(vec![
             Command::Genesis(genesis()),
             Command::ServerPut(server_put()),
@@ -122,7 +127,7 @@ impl World {
         let log_index = self.log_index;
         self.log_index += 1;
         let meta = EntryMeta {
-            term: 1,
+            term: self.term,
             log_index,
             node: self.node,
             stamp,
@@ -196,6 +201,50 @@ impl World {
     }
 }
 
+/// These nodes vote, with names and keys of their own.
+pub(crate) fn members(nodes: &[u32]) -> Members {
+    let member = |node: &u32| Member {
+        node: *node,
+        role: Role::Voter,
+        name: format!("n{node}"),
+        key: format!("n{node}+00000000+AAAA"),
+    };
+    Members {
+        nodes: nodes.iter().map(member).collect(),
+    }
+}
+
+pub(crate) fn node_start(start: u64) -> Command {
+    Command::NodeStart {
+        software: "tollbook 0.1.0".into(),
+        start,
+        speaks: 1,
+    }
+}
+
+/// Valid for an hour from the beginning of the world.
+pub(crate) fn join_token(id: u8) -> JoinTokenPut {
+    JoinTokenPut {
+        actor: "admin".into(),
+        id: JoinTokenId([b'a' + id; 12]),
+        hash: TokenHash([id; 32]),
+        expires: Micros(START + HOUR),
+    }
+}
+
+pub(crate) fn join(id: u8, name: &str) -> Join {
+    let JoinTokenPut { id, hash, .. } = join_token(id);
+    Join {
+        id,
+        hash,
+        name: name.into(),
+        peer_address: "192.0.2.7:7302".into(),
+        data_address: "192.0.2.7:7300".into(),
+        verifier_key: format!("{name}+00000000+AAAA"),
+        certificate: [6; 32],
+    }
+}
+
 pub(crate) fn genesis() -> Genesis {
     Genesis {
         origin: "example.com/tollbook/0".into(),
@@ -231,6 +280,7 @@ pub(crate) fn policy_put(digest: PolicyDigest, limits: Vec<LimitRow>) -> PolicyP
             message: Some("only bot channels".into()),
         }],
         limits,
+        expected: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tollbook_audit::frame::{FRAME_CONTEXT, HASH_BYTES, HEADER_BYTES};
 use tollbook_audit::note::{Checkpoint, LogKey};
 use tollbook_audit::record::{
-    Clock, Genesis, Intent, List, Node, Outcome, Reservation, Verdict as Decision,
+    Clock, Config, Genesis, Intent, List, Member, Node, Outcome, Reservation, Verdict as Decision,
 };
 use tollbook_audit::report::{Report, Verdict};
 use tollbook_audit::trust::{Trust, single_signer_text};
@@ -162,10 +162,24 @@ impl Book {
     pub(crate) fn started(&mut self) {
         let node = Node {
             event: "start",
-            boot: 0xfeed_0000_0000_0001,
-            software: "0.1.0",
+            boot: Some(0xfeed_0000_0000_0001),
+            software: Some("0.1.0"),
+            start: Some(1),
+            ..Node::default()
         };
         self.entry(&[(None, Record::Node(node))]);
+    }
+
+    /// A change of membership: the epoch goes on, and says so first.
+    pub(crate) fn membership(&mut self) {
+        self.meta.config_epoch += 1;
+        let members = &[Member {
+            node: 1,
+            role: "voter",
+            key: "n1+00000000+BA==",
+        }];
+        let epoch = self.meta.config_epoch;
+        self.entry(&[(None, Record::Config(Config { epoch, members }))]);
     }
 
     pub(crate) fn clamped(&mut self) {
@@ -204,7 +218,7 @@ impl Book {
             }
             book.denied(&call_id(round * 100 + 50));
             book.checkpoint();
-            book.meta.config_epoch += 1;
+            book.membership();
         }
         book.started();
         book.checkpoint();

@@ -111,10 +111,10 @@ fn the_newest_checkpoint_file_counts_on_its_own() {
     book.segments.pop_last();
     let (size, _) = book.notes.pop_last().unwrap();
     fs::remove_file(folder.root.join("log/checkpoints").join(note_name(size))).unwrap();
-    let last = folder.root.join("log/seg").join(segment_name(103));
+    let last = folder.root.join("log/seg").join(segment_name(105));
     assert_eq!(
         dir::segments(&folder.root).unwrap().last(),
-        Some(&103),
+        Some(&105),
         "the sample's last"
     );
     fs::remove_file(last).unwrap();
@@ -179,8 +179,8 @@ fn other_files_beside_the_log_are_not_its_business() {
     let folder = Folder::of("others", &Book::sample());
     folder.put("log/seg/README", b"x");
     folder.put("log/seg/5.tbs", b"x");
-    folder.put("log/checkpoints/103.note.tmp", b"x");
-    folder.put("log/checkpoints/0103.note", b"x");
+    folder.put("log/checkpoints/105.note.tmp", b"x");
+    folder.put("log/checkpoints/0105.note", b"x");
     assert_eq!(outcome_of(&folder.verify()), (Verdict::Valid, ""));
 }
 

@@ -139,8 +139,7 @@ fn a_segment_ends_at_an_hour_and_at_a_membership_change() {
     assert_eq!(book.segments.keys().copied().collect::<Vec<_>>(), [0, 2]);
     book.started();
     assert_eq!(book.segments.len(), 2, "the hour counts anew");
-    book.meta.config_epoch += 1;
-    book.started();
+    book.membership();
     assert_eq!(book.segments.keys().copied().collect::<Vec<_>>(), [0, 2, 4]);
     book.checkpoint();
     assert_eq!(

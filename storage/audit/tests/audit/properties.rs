@@ -20,7 +20,12 @@ proptest! {
         event in ".{0,20}", software in "\\PC{0,20}", boot in any::<u64>(),
         t in any::<u64>(), node in any::<u32>(), call in prop::option::of(".{0,20}"),
     ) {
-        let record = Record::Node(Node { event: &event, boot, software: &software });
+        let record = Record::Node(Node {
+            event: &event,
+            boot: Some(boot),
+            software: Some(&software),
+            ..Node::default()
+        });
         let mut out = Vec::new();
         record.encode(&Common { call: call.as_deref(), t: Micros(t), node }, &mut out);
         let view = View::parse(&out).expect("our own record");
@@ -120,7 +125,7 @@ proptest! {
         if let Ok(view) = View::parse(&bytes) {
             for text in [view.call, view.grant, view.status].into_iter().flatten() {
                 // Written again it is the same text: nothing was spelt another way.
-                let node = Node { event: &text.decode(), boot: 0, software: "" };
+                let node = Node { event: &text.decode(), boot: Some(0), ..Node::default() };
                 let mut out = Vec::new();
                 let common = Common { call: None, t: Micros(0), node: 0 };
                 Record::Node(node).encode(&common, &mut out);

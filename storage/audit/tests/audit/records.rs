@@ -4,8 +4,8 @@
 use tollbook_audit::limits::{INTEGER_MAX, RECORD_BYTES_MAX};
 use tollbook_audit::read::{Decided, Kind, RecordError, View};
 use tollbook_audit::record::{
-    Admin, Clock, Config, DenyAuth, Genesis, Intent, List, Node, Outcome, PolicyRef, Refused,
-    Reservation, Seal, Verdict,
+    Admin, Clock, Config, DenyAuth, Genesis, Intent, Key, List, Member, Node, Outcome, PolicyRef,
+    Refused, Reservation, Seal, Verdict,
 };
 use tollbook_audit::{Common, Micros, Record};
 
@@ -120,8 +120,18 @@ const LIST: List<'_> = List {
 
 const NODE: Node<'_> = Node {
     event: "start",
-    boot: 0xfedc_ba98_7654_3210,
-    software: "0.1.0",
+    boot: Some(0xfedc_ba98_7654_3210),
+    software: Some("0.1.0"),
+    start: Some(4),
+    term: None,
+    epoch: None,
+};
+
+const KEY: Key<'_> = Key {
+    epoch: 3,
+    actor: "0perat0r0001",
+    former: "acme.example/tollbook/1+c74f20a3+AQ==",
+    log_key: "acme.example/tollbook/1+11111111+AQ==",
 };
 
 const REFUSED: Refused<'_> = Refused {
@@ -174,7 +184,28 @@ fn samples() -> Vec<String> {
         stamp: Micros(5),
         accepted: true,
     };
-    let members = &[(1, "voter")];
+    let member = |node, role| Member {
+        node,
+        role,
+        key: "n+00000000+BA==",
+    };
+    let members = &[member(1, "voter"), member(7, "learner")];
+    let stop = Node {
+        event: "stop",
+        start: None,
+        ..NODE
+    };
+    let lead = Node {
+        event: "lead",
+        term: Some(5),
+        ..Node::default()
+    };
+    let recovered = Node {
+        event: "recovered",
+        boot: NODE.boot,
+        epoch: Some(8),
+        ..Node::default()
+    };
     let config = Config { epoch: 2, members };
     vec![
         encode(None, &Record::Admin(ADMIN)),
@@ -184,8 +215,12 @@ fn samples() -> Vec<String> {
         encode(None, &Record::Genesis(GENESIS)),
         encode(Some(CALL), &Record::Intent(full_intent())),
         encode(Some(CALL), &Record::Intent(short_intent())),
+        encode(None, &Record::Key(KEY)),
         encode(None, &Record::List(LIST)),
         encode(None, &Record::Node(NODE)),
+        encode(None, &Record::Node(stop)),
+        encode(None, &Record::Node(lead)),
+        encode(None, &Record::Node(recovered)),
         encode(Some(CALL), &Record::Outcome(OUTCOME)),
         encode(Some(CALL), &Record::Outcome(short_outcome)),
         encode(None, &Record::Refused(REFUSED)),
@@ -223,7 +258,7 @@ fn the_fields_that_matter_are_read_as_they_were_written() {
     assert_eq!(intent.call.map(|text| text.raw()), Some(CALL));
     assert_eq!(intent.gs, Some(7));
     assert_eq!(intent.verdict, Some(Decided::Deny));
-    let outcome = View::parse(lines[9].as_bytes()).expect("an outcome");
+    let outcome = View::parse(lines[13].as_bytes()).expect("an outcome");
     assert!(outcome.late);
     assert_eq!(outcome.status.map(|text| text.raw()), Some("not_sent"));
     let genesis = View::parse(lines[4].as_bytes())
@@ -234,7 +269,7 @@ fn the_fields_that_matter_are_read_as_they_were_written() {
         genesis.prior.map(|text| text.decode().into_owned()),
         Some("old\n12\nroot\n".into())
     );
-    let seal = View::parse(lines[12].as_bytes())
+    let seal = View::parse(lines[16].as_bytes())
         .expect("a seal")
         .seal
         .expect("its fields");
@@ -242,6 +277,81 @@ fn the_fields_that_matter_are_read_as_they_were_written() {
         (seal.index, seal.frame, seal.term, seal.log_index),
         (10, 9, 2, 40)
     );
+    let begun: Vec<_> = lines
+        .iter()
+        .filter_map(|line| View::parse(line.as_bytes()).unwrap().epoch)
+        .collect();
+    assert_eq!(begun, [2, 3, 8], "config, key, recovered");
+    let lead = View::parse(lines[11].as_bytes()).expect("who leads");
+    assert_eq!(lead.term, Some(5));
+    let key = View::parse(lines[7].as_bytes()).expect("a key").key;
+    let key = key.expect("its fields");
+    assert_eq!(
+        (key.former.raw(), key.log_key.raw()),
+        (KEY.former, KEY.log_key)
+    );
+}
+
+#[test]
+fn what_befell_a_node_has_the_fields_of_its_event() {
+    let node = |event, node: Node<'_>| encode(None, &Record::Node(Node { event, ..node }));
+    let bare = Node::default();
+    let (lead, recovered) = ("lead", "recovered");
+    for (text, name) in [
+        (
+            node(
+                "start",
+                Node {
+                    start: None,
+                    ..NODE
+                },
+            ),
+            "start",
+        ),
+        (
+            node(
+                "refused",
+                Node {
+                    start: None,
+                    ..NODE
+                },
+            ),
+            "start",
+        ),
+        (node("stop", bare), "boot"),
+        (node(lead, bare), "term"),
+        (
+            node(
+                lead,
+                Node {
+                    boot: Some(1),
+                    term: Some(1),
+                    ..bare
+                },
+            ),
+            "term",
+        ),
+        (node(recovered, bare), "boot"),
+        (
+            node(
+                recovered,
+                Node {
+                    boot: Some(1),
+                    ..bare
+                },
+            ),
+            "epoch",
+        ),
+    ] {
+        let error = View::parse(text.as_bytes()).expect_err("a field is missing");
+        assert!(
+            matches!(error, RecordError::Field { name: found, .. } if found == name),
+            "{text}"
+        );
+    }
+    let text = node("stop", NODE);
+    let error = View::parse(text.as_bytes()).expect_err("one more field");
+    assert!(matches!(error, RecordError::Trailing { .. }), "{error}");
 }
 
 #[test]
@@ -355,8 +465,9 @@ fn controls_and_line_tricks_are_escaped_and_all_else_is_raw() {
     let hostile = "a\0\u{1b}[31m\u{7f}\u{85}\u{2028}\u{202e}\u{2066}\u{feff}\"\\/é日\u{1f600}";
     let node = Record::Node(Node {
         event: hostile,
-        boot: 0,
-        software: "",
+        boot: Some(0),
+        software: Some(""),
+        ..Node::default()
     });
     let text = encode(None, &node);
     let expected =
@@ -375,8 +486,9 @@ fn a_text_at_its_limit_is_whole_and_one_byte_more_is_cut_at_a_character() {
             None,
             &Record::Node(Node {
                 event: text,
-                boot: 0,
-                software: "",
+                boot: Some(0),
+                software: Some(""),
+                ..Node::default()
             }),
         );
         let (_, rest) = encoded.split_once("\"event\":\"").expect("the field");
@@ -484,7 +596,7 @@ fn longest_lists(long: &str) -> [String; 3] {
 }
 
 /// The others, all too long.
-fn longest_plain(long: &str) -> [String; 5] {
+fn longest_plain(long: &str) -> [String; 6] {
     let (some, count) = (Some(long), u64::MAX);
     let admin = Record::Admin(Admin {
         actor: long,
@@ -515,15 +627,28 @@ fn longest_plain(long: &str) -> [String; 5] {
             digest: long,
         }),
     });
-    let members = vec![(u32::MAX, long); 1_000];
+    let member = Member {
+        node: u32::MAX,
+        role: long,
+        key: long,
+    };
+    let members = vec![member; 1_000];
     let config = Record::Config(Config {
         epoch: u32::MAX,
         members: &members,
     });
     let node = Record::Node(Node {
         event: long,
-        boot: u64::MAX,
-        software: long,
+        boot: Some(u64::MAX),
+        software: Some(long),
+        ..Node::default()
     });
-    [admin, Record::DenyAuth(deny_auth), list, config, node].map(|record| encode(some, &record))
+    let key = Record::Key(Key {
+        epoch: u32::MAX,
+        actor: long,
+        former: long,
+        log_key: long,
+    });
+    [admin, Record::DenyAuth(deny_auth), list, config, key, node]
+        .map(|record| encode(some, &record))
 }

@@ -1,7 +1,7 @@
 //! What somebody may do to a log afterwards, and what the verifier says to it.
 
 use tollbook_audit::note::LogKey;
-use tollbook_audit::record::{Genesis, Seal, Verdict as Decision};
+use tollbook_audit::record::{Genesis, Key, Node, Seal, Verdict as Decision};
 use tollbook_audit::report::{Strictness, Verdict};
 use tollbook_audit::trust::{Trust, single_signer_text};
 use tollbook_audit::verify::Depth;
@@ -535,6 +535,85 @@ const OUTCOMES: [(&str, Story); 7] = [
     }),
 ];
 
+fn led(book: &mut Book, term: u64) {
+    let event = "lead";
+    let node = Node {
+        event,
+        term: Some(term),
+        ..Node::default()
+    };
+    book.entry(&[(None, Record::Node(node))]);
+}
+
+fn rekeyed(book: &mut Book, former: &str, log_key: &str) {
+    book.meta.config_epoch += 1;
+    let (epoch, actor) = (book.meta.config_epoch, "a");
+    let key = Key {
+        epoch,
+        actor,
+        former,
+        log_key,
+    };
+    book.entry(&[(None, Record::Key(key))]);
+}
+
+/// What the log says of its own course: epochs, keys, leaders.
+const COURSE: [(&str, Story); 8] = [
+    ("config_epoch", |book| {
+        book.meta.config_epoch += 1;
+        book.membership();
+    }),
+    ("record_epoch", |book| {
+        book.meta.config_epoch += 1;
+        book.started();
+    }),
+    ("record_epoch", |book| {
+        book.membership();
+        book.meta.config_epoch -= 1;
+        book.membership();
+    }),
+    ("record_epoch", |book| {
+        book.meta.config_epoch += 1;
+        let node = Node {
+            event: "recovered",
+            boot: Some(1),
+            epoch: Some(9),
+            ..Node::default()
+        };
+        book.entry(&[(None, Record::Node(node))]);
+    }),
+    ("key_former", |book| rekeyed(book, "another", "next")),
+    ("record_term", |book| led(book, 2)),
+    ("record_term", |book| {
+        led(book, 1);
+        led(book, 1);
+    }),
+    ("record_term", |book| {
+        book.meta.node = 3;
+        led(book, 1);
+        book.meta.node = 2;
+        led(book, 1);
+    }),
+];
+
+#[test]
+fn a_log_that_changes_hands_and_keys_in_order_is_valid() {
+    let mut book = Book::new();
+    led(&mut book, 1);
+    book.membership();
+    let first = key().verifier().to_string();
+    rekeyed(&mut book, &first, "second");
+    rekeyed(&mut book, "second", &first);
+    book.meta.node = 2;
+    led(&mut book, 1);
+    book.meta.node = 1;
+    book.meta.term = 4;
+    led(&mut book, 4);
+    book.checkpoint();
+    let report = book.verify();
+    assert_eq!(outcome_of(&report), (Verdict::Valid, ""), "{report}");
+}
+
 const OTHERS: [(&str, Story); 5] = [
     ("call_twice", |book| {
         book.intent(&call_id(1));
@@ -567,7 +646,7 @@ const OTHERS: [(&str, Story); 5] = [
 
 #[test]
 fn what_records_say_together_must_make_sense() {
-    for (check, story) in OUTCOMES.into_iter().chain(OTHERS) {
+    for (check, story) in OUTCOMES.into_iter().chain(COURSE).chain(OTHERS) {
         let mut book = Book::new();
         story(&mut book);
         book.checkpoint();
