@@ -6,8 +6,8 @@
 //! [`Cluster`] alone.
 
 mod batch;
-mod change;
 mod certs;
+mod change;
 mod cluster;
 mod codec;
 mod cosign;
@@ -36,10 +36,11 @@ mod wire;
 mod workers;
 
 pub use self::batch::Committing;
-pub use self::cluster::{Cluster, Progress};
 pub use self::certs::{
     AUTHORITIES_LIMIT, AUTHORITY_LIFE, Authority, CERTIFICATE_LIFE, CaCertificate, CertError,
     Fingerprint, Identity, NodeKey, ProvedKey,
+};
+pub use self::cluster::{Cluster, Progress};
 pub use self::cosign::{
     Ask, CosignError, CosignOptions, Cosigner, DivergedHook, Divergence, Failed, Notebook,
     PromiseError, Root, View, cosigner,
@@ -49,10 +50,10 @@ pub use self::fatal::Failure;
 pub use self::members::{Member, Status};
 pub use self::options::{AskHook, Clock, FrameHook, MaxSigned, Options, Replay, Timing};
 pub use self::peers::Heard;
-pub use self::options::{Clock, FrameHook, MaxSigned, Options, Replay, Timing};
 pub use self::quic::{
     FrameReader, FrameTooLong, JoinError, JoinHook, Joined, Quic, QuicError, QuicSettings,
     QuicStats, ask_to_join,
+};
 pub use self::stats::{MICROS_BUCKETS, Stats};
 pub use self::transport::{
     CHANNEL_MESSAGES, Channel, LinkError, NoPeers, Service, Target, Transport, Urgency,

@@ -228,9 +228,7 @@ impl Nodes {
 }
 
 fn command(text: &str) -> Command {
-    Command::NodeStart {
-        software: text.into(),
-    }
+    Command::ClockAccept { actor: text.into() }
 }
 
 fn on_time<T>(work: impl Future<Output = T>) -> T {
