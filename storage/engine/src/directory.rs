@@ -8,10 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::EngineError;
+use crate::incoming::Part;
+use crate::parts::PartFiles;
 use crate::segments::Files;
 
 const SUFFIX: &str = ".tbs";
 const DIGITS: usize = 20;
+
+/// A head's beginning that waits to become the end of the book.
+const STAGED: &str = "head.whole";
+
+const fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Head => "head.part",
+        Part::Segment => "segment.part",
+    }
+}
 
 /// The directory, with the file open that grows.
 #[derive(Debug)]
@@ -29,6 +41,10 @@ impl Directory {
         };
         fs::create_dir_all(&directory.path)
             .map_err(|source| directory.error("make directory", source))?;
+        for part in [Part::Head, Part::Segment] {
+            let unfinished = directory.path.join(part_name(part));
+            remove(&unfinished).map_err(|source| directory.error("tidy", source))?;
+        }
         // Names that a process made just before it died may not have reached the disk: of the
         // segments, and of the directories down to them.
         directory.sync_names()?;
@@ -47,6 +63,22 @@ impl Directory {
 
     fn sync_names(&self) -> Result<(), EngineError> {
         sync(&self.path).map_err(|source| self.error("sync directory", source))
+    }
+
+    fn staged_file(&self) -> PathBuf {
+        self.path.join(STAGED)
+    }
+
+    /// Renames and makes the names durable.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), EngineError> {
+        let renamed = fs::rename(from, to);
+        renamed.map_err(|source| EngineError::Io {
+            op: "rename",
+            path: from.to_owned(),
+            source,
+        })?;
+        // A power loss here leaves the one name or the other, each a whole file.
+        self.sync_names()
     }
 
     fn growing(&mut self, segment: u64) -> Result<&Arc<File>, EngineError> {
@@ -117,18 +149,7 @@ impl Files for Directory {
                 &opened
             }
         };
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, offset + filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(self.file_error("read", segment, source)),
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
+        read_at(file, offset, length).map_err(|source| self.file_error("read", segment, source))
     }
 
     fn create(&mut self, segment: u64) -> Result<(), EngineError> {
@@ -158,6 +179,115 @@ impl Files for Directory {
     fn sync(&mut self, segment: u64) -> Result<(), EngineError> {
         let result = self.growing(segment)?.sync_data();
         result.map_err(|source| self.file_error("sync", segment, source))
+    }
+
+    fn place(&mut self, part: Part, segment: u64) -> Result<(), EngineError> {
+        let to = match part {
+            Part::Head => self.staged_file(),
+            Part::Segment => self.file(segment),
+        };
+        self.rename(&self.path.join(part_name(part)), &to)
+    }
+
+    fn staged(&self) -> Result<Option<u64>, EngineError> {
+        match fs::metadata(self.staged_file()) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.error("look into", source)),
+        }
+    }
+
+    fn read_staged(&self, offset: u64, length: usize) -> Result<Vec<u8>, EngineError> {
+        let file = File::open(self.staged_file());
+        file.and_then(|file| read_at(&file, offset, length))
+            .map_err(|source| self.error("read the head in", source))
+    }
+
+    fn adopt(&mut self, segment: u64) -> Result<(), EngineError> {
+        // An open file of that name is the one that is replaced.
+        self.growing = None;
+        self.rename(&self.staged_file(), &self.file(segment))
+    }
+
+    fn discard(&mut self) -> Result<(), EngineError> {
+        remove(&self.staged_file()).map_err(|source| self.error("tidy", source))
+    }
+}
+
+/// The temporary files of a directory, written without its lock.
+#[derive(Debug)]
+pub(crate) struct DirectoryParts {
+    path: PathBuf,
+    open: BTreeMap<Part, File>,
+}
+
+impl DirectoryParts {
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            open: BTreeMap::new(),
+        }
+    }
+
+    fn on_file(
+        &self,
+        op: &'static str,
+        part: Part,
+        action: impl FnOnce(&mut &File) -> io::Result<()>,
+    ) -> Result<(), EngineError> {
+        let file = self.open.get(&part).ok_or(io::ErrorKind::NotFound.into());
+        file.and_then(|mut file| action(&mut file))
+            .map_err(|source| EngineError::Io {
+                op,
+                path: self.path.join(part_name(part)),
+                source,
+            })
+    }
+}
+
+impl PartFiles for DirectoryParts {
+    fn begin(&mut self, part: Part) -> Result<(), EngineError> {
+        let path = self.path.join(part_name(part));
+        // Another file, never the old one emptied: that may have its name among the segments.
+        let file = remove(&path).and_then(|()| File::create_new(&path));
+        let file = file.map_err(|source| EngineError::Io {
+            op: "make",
+            path,
+            source,
+        })?;
+        drop(self.open.insert(part, file));
+        Ok(())
+    }
+
+    fn append(&mut self, part: Part, bytes: &[u8]) -> Result<(), EngineError> {
+        self.on_file("append to", part, |file| file.write_all(bytes))
+    }
+
+    fn sync(&mut self, part: Part) -> Result<(), EngineError> {
+        self.on_file("sync", part, |file| file.sync_all())
+    }
+}
+
+fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Removes a file if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

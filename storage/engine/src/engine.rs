@@ -3,13 +3,16 @@
 //! Three stores with three rules. The *log* (and `meta`) goes through a write-ahead log and is
 //! durable, in order, after [`Engine::sync`]. The *state* is made from the log: it may be lost
 //! back to the last [`Engine::flush`], whole entries at a time, and is made again. The *segments*
-//! are made from the log too, and [`Engine::append_frame`] writes or compares.
+//! are made from the log too, and [`Engine::append_frame`] writes or compares. What this node's log
+//! does not make, because it began with a snapshot, comes from peers and is checked on the way in:
+//! [`Engine::take_in`].
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, TakeError};
+use crate::incoming::{ChainPlace, Incoming};
 
 /// Rows beside the log, in its own durability order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +69,48 @@ pub struct SegmentTail {
     /// One past the index of its last record.
     pub next_record: u64,
     /// Its hash.
+    pub hash: [u8; 32],
+}
+
+/// A segment as this node holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldSegment {
+    /// Index of its first record.
+    pub segment: u64,
+    /// Its length in whole frames.
+    pub bytes: u64,
+    /// Whether that is all of it.
+    pub extent: Extent,
+}
+
+/// How much of a segment is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// It is the newest: frames are written to it.
+    Growing,
+    /// The next segment held does not go on where it ends.
+    Partial,
+    /// All of it.
+    Whole,
+}
+
+/// A hole in the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The nearest segment below it, which may lack its own end.
+    pub below: Option<u64>,
+    /// Where it ends: before the first frame of a segment that is held.
+    pub until: ChainPlace,
+}
+
+/// The end of a state's head in its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadPlace {
+    /// First record index of the open segment.
+    pub segment: u64,
+    /// How many bytes of it there are.
+    pub bytes: u64,
+    /// Hash of the frame that ends there.
     pub hash: [u8; 32],
 }
 
@@ -150,4 +195,30 @@ pub trait Engine: Send + Sync + 'static {
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, EngineError>;
+
+    /// What the book holds, in order.
+    fn segments(&self) -> Vec<HeldSegment>;
+
+    /// What the book lacks below the frames that it holds, in order.
+    fn missing(&self) -> Vec<Missing>;
+
+    /// Checks the next bytes of a segment from a peer and writes them to a temporary file beside
+    /// the book. Not durable; what a crash leaves of it is removed at the next start. One incoming
+    /// of each kind at a time: the first bytes of another end the one before.
+    fn take_in(&self, incoming: &mut Incoming, bytes: &[u8]) -> Result<(), TakeError>;
+
+    /// Puts the incoming in place as one step, durable on return: a segment into its hole, a
+    /// head's beginning beside the book, for [`Engine::adopt_head`]. Refused when it is not whole.
+    /// A frame that the book held already must be in it as it was, byte for byte.
+    fn put_in(&self, incoming: Incoming) -> Result<(), TakeError>;
+
+    /// The head's beginning that waits beside the book.
+    fn staged_head(&self) -> Result<Option<HeadPlace>, EngineError>;
+
+    /// Makes the head's beginning the end of the book, as one step, durable on return. The state
+    /// that counts it must be durable before; frames go on behind it.
+    fn adopt_head(&self) -> Result<(), EngineError>;
+
+    /// Removes the head's beginning that waits beside the book.
+    fn discard_head(&self) -> Result<(), EngineError>;
 }

@@ -4,10 +4,24 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::incoming::Unfit;
+
+/// Why bytes from a peer are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// The storage failed, or what this node holds contradicts what it was given.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// They are not what was asked for. Nothing is changed; another peer may have it.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+}
+
 /// Failure of the storage.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// A frame that was made again differs from the one that the segment holds.
+    /// A frame that was made again, or that came with its whole segment, differs from the one that
+    /// the segment holds.
     #[error(
         "frame {frame_no} made again differs from the one in segment {segment}: \
          the log and the book disagree; keep both and see `tollbook backup restore`"

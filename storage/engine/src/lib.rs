@@ -8,14 +8,20 @@
 mod directory;
 mod engine;
 mod error;
+mod incoming;
 mod memory;
+mod parts;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod scan;
 mod segments;
 
-pub use self::engine::{Applied, Engine, MetaKey, SegmentFrame, SegmentTail, StateWrite, Wrote};
-pub use self::error::EngineError;
+pub use self::engine::{
+    Applied, Engine, Extent, HeadPlace, HeldSegment, MetaKey, Missing, SegmentFrame, SegmentTail,
+    StateWrite, Wrote,
+};
+pub use self::error::{EngineError, TakeError};
+pub use self::incoming::{ChainPlace, Incoming, Misfit, Unfit};
 pub use self::memory::{Crash, Disk, Memory};
 #[cfg(feature = "rocksdb")]
 pub use self::rocks::{Paths, Rocks};
@@ -33,6 +39,10 @@ pub mod limits {
 
     /// Times that a flush is asked whether it is done, a millisecond apart.
     pub const FLUSH_POLLS_LIMIT: u32 = 120_000;
+
+    /// Bytes of an incoming segment after which its file is synced, so that its end is no sync of
+    /// hundreds of megabytes that the log's would wait for.
+    pub const SYNC_INCOMING_BYTES: u64 = 4 << 20;
 
     /// Bytes read at a time when a segment is scanned.
     pub const SCAN_CHUNK_BYTES: usize = 1 << 20;

@@ -9,8 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::engine::{Applied, Engine, MetaKey, SegmentFrame, SegmentTail, StateWrite, Wrote};
-use crate::error::EngineError;
+use crate::engine::{
+    Applied, Engine, HeadPlace, HeldSegment, MetaKey, Missing, SegmentFrame, SegmentTail,
+    StateWrite, Wrote,
+};
+use crate::error::{EngineError, TakeError};
+use crate::incoming::{Incoming, Part};
+use crate::parts::{PartFiles, Parts};
 use crate::segments::{Files, Segments};
 
 /// How a machine stops.
@@ -51,6 +56,16 @@ struct Platter {
     state: State,
     state_flushed: State,
     files: BTreeMap<u64, File>,
+    /// What stands beside the segments.
+    asides: BTreeMap<Aside, File>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Aside {
+    /// On its way in.
+    Part(Part),
+    /// A head's beginning that waits.
+    Staged,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -147,7 +162,7 @@ impl Platter {
         self.live = self.flushed.clone();
         self.synced = 0;
         self.state = self.state_flushed.clone();
-        for file in self.files.values_mut() {
+        for file in self.files.values_mut().chain(self.asides.values_mut()) {
             if let Some(picks) = picks.as_mut() {
                 file.lose(picks);
             }
@@ -159,6 +174,12 @@ impl Platter {
 }
 
 impl File {
+    fn read_at(&self, offset: u64, length: usize) -> Vec<u8> {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(offset..).unwrap_or_default();
+        rest.get(..length).unwrap_or(rest).to_vec()
+    }
+
     fn lose(&mut self, picks: &mut Picks) {
         let unsynced = self.bytes.len() - self.synced;
         let kept = picks.below(unsynced + 1);
@@ -253,20 +274,25 @@ pub struct Memory {
     disk: Disk,
     boot: u64,
     segments: Mutex<Segments<DiskFiles>>,
+    parts: Mutex<Parts<DiskFiles>>,
 }
 
 impl Memory {
     /// Opens what the disk holds.
     pub fn open(disk: &Disk) -> Result<Self, EngineError> {
-        let boot = disk.lock().boot;
-        let segments = Segments::open(DiskFiles {
+        let mut platter = disk.lock();
+        let boot = platter.boot;
+        platter.asides.retain(|&aside, _| aside == Aside::Staged);
+        drop(platter);
+        let files = || DiskFiles {
             disk: disk.clone(),
             boot,
-        })?;
+        };
         Ok(Self {
             disk: disk.clone(),
             boot,
-            segments: Mutex::new(segments),
+            segments: Mutex::new(Segments::open(files())?),
+            parts: Mutex::new(Parts::new(files())),
         })
     }
 
@@ -284,6 +310,10 @@ impl Memory {
 
     fn book(&self) -> MutexGuard<'_, Segments<DiskFiles>> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn incoming(&self) -> MutexGuard<'_, Parts<DiskFiles>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -431,6 +461,34 @@ impl Engine for Memory {
     ) -> Result<Vec<u8>, EngineError> {
         self.book().read(segment, offset, length)
     }
+
+    fn segments(&self) -> Vec<HeldSegment> {
+        self.book().segments()
+    }
+
+    fn missing(&self) -> Vec<Missing> {
+        self.book().missing()
+    }
+
+    fn take_in(&self, incoming: &mut Incoming, bytes: &[u8]) -> Result<(), TakeError> {
+        self.incoming().take(&self.segments, incoming, bytes)
+    }
+
+    fn put_in(&self, incoming: Incoming) -> Result<(), TakeError> {
+        self.incoming().put(&self.segments, &incoming)
+    }
+
+    fn staged_head(&self) -> Result<Option<HeadPlace>, EngineError> {
+        self.book().staged()
+    }
+
+    fn adopt_head(&self) -> Result<(), EngineError> {
+        self.book().adopt()
+    }
+
+    fn discard_head(&self) -> Result<(), EngineError> {
+        self.book().discard()
+    }
 }
 
 #[derive(Debug)]
@@ -461,13 +519,10 @@ impl Files for DiskFiles {
     fn read_at(&self, segment: u64, offset: u64, length: usize) -> Result<Vec<u8>, EngineError> {
         let platter = self.disk.lock();
         platter.power(self.boot)?;
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let bytes = platter
+        Ok(platter
             .files
             .get(&segment)
-            .map_or(&[][..], |file| &file.bytes);
-        let rest = bytes.get(offset..).unwrap_or_default();
-        Ok(rest.get(..length).unwrap_or(rest).to_vec())
+            .map_or_else(Vec::new, |file| file.read_at(offset, length)))
     }
 
     fn create(&mut self, segment: u64) -> Result<(), EngineError> {
@@ -504,5 +559,77 @@ impl Files for DiskFiles {
 
     fn sync(&mut self, segment: u64) -> Result<(), EngineError> {
         self.change(segment, |file| file.synced = file.bytes.len())
+    }
+
+    fn place(&mut self, part: Part, segment: u64) -> Result<(), EngineError> {
+        match part {
+            Part::Head => self.rename(Aside::Part(part), |platter, file| {
+                platter.asides.insert(Aside::Staged, file);
+            }),
+            Part::Segment => self.rename(Aside::Part(part), |platter, file| {
+                platter.files.insert(segment, file);
+            }),
+        }
+    }
+
+    fn staged(&self) -> Result<Option<u64>, EngineError> {
+        let staged = |file: &File| file.bytes.len() as u64;
+        Ok(self.disk.lock().asides.get(&Aside::Staged).map(staged))
+    }
+
+    fn read_staged(&self, offset: u64, length: usize) -> Result<Vec<u8>, EngineError> {
+        let platter = self.disk.lock();
+        platter.power(self.boot)?;
+        Ok(platter
+            .asides
+            .get(&Aside::Staged)
+            .map_or_else(Vec::new, |file| file.read_at(offset, length)))
+    }
+
+    fn adopt(&mut self, segment: u64) -> Result<(), EngineError> {
+        self.rename(Aside::Staged, |platter, file| {
+            platter.files.insert(segment, file);
+        })
+    }
+
+    fn discard(&mut self) -> Result<(), EngineError> {
+        let mut platter = self.disk.lock();
+        platter.step(self.boot)?;
+        platter.asides.remove(&Aside::Staged);
+        Ok(())
+    }
+}
+
+impl DiskFiles {
+    /// Two steps: with no power for the first nothing is renamed; for the second, the sync of the
+    /// names, it is.
+    fn rename(&self, from: Aside, to: impl FnOnce(&mut Platter, File)) -> Result<(), EngineError> {
+        let mut platter = self.disk.lock();
+        platter.step(self.boot)?;
+        if let Some(file) = platter.asides.remove(&from) {
+            to(&mut platter, file);
+        }
+        platter.step(self.boot)
+    }
+
+    fn change_part(&self, part: Part, change: impl FnOnce(&mut File)) -> Result<(), EngineError> {
+        let mut platter = self.disk.lock();
+        platter.step(self.boot)?;
+        change(platter.asides.entry(Aside::Part(part)).or_default());
+        Ok(())
+    }
+}
+
+impl PartFiles for DiskFiles {
+    fn begin(&mut self, part: Part) -> Result<(), EngineError> {
+        self.change_part(part, |file| *file = File::default())
+    }
+
+    fn append(&mut self, part: Part, bytes: &[u8]) -> Result<(), EngineError> {
+        self.change_part(part, |file| file.bytes.extend_from_slice(bytes))
+    }
+
+    fn sync(&mut self, part: Part) -> Result<(), EngineError> {
+        self.change_part(part, |file| file.synced = file.bytes.len())
     }
 }

@@ -18,10 +18,15 @@ use rocksdb::{
     FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
-use crate::directory::Directory;
-use crate::engine::{Applied, Engine, MetaKey, SegmentFrame, SegmentTail, StateWrite, Wrote};
-use crate::error::EngineError;
+use crate::directory::{Directory, DirectoryParts};
+use crate::engine::{
+    Applied, Engine, HeadPlace, HeldSegment, MetaKey, Missing, SegmentFrame, SegmentTail,
+    StateWrite, Wrote,
+};
+use crate::error::{EngineError, TakeError};
+use crate::incoming::Incoming;
 use crate::limits::{FLUSH_POLLS_LIMIT, TABLE_BYTES_LIMIT, UNFLUSHED_BYTES_LIMIT};
+use crate::parts::Parts;
 use crate::segments::Segments;
 
 /// Format of the directory that this program writes, and the newest that it reads.
@@ -59,6 +64,8 @@ pub struct Rocks {
     /// One flush at a time.
     flushing: Mutex<()>,
     segments: Mutex<Segments<Directory>>,
+    /// Taken before `segments` where both are.
+    parts: Mutex<Parts<DirectoryParts>>,
     /// Released by the operating system, however this process ends.
     _in_use: File,
 }
@@ -103,6 +110,7 @@ impl Rocks {
             }),
             flushing: Mutex::new(()),
             segments: Mutex::new(segments),
+            parts: Mutex::new(Parts::new(DirectoryParts::new(paths.segments.clone()))),
             _in_use: in_use,
         };
         rocks.check_format()?;
@@ -447,6 +455,34 @@ impl Engine for Rocks {
         length: usize,
     ) -> Result<Vec<u8>, EngineError> {
         self.book().read(segment, offset, length)
+    }
+
+    fn segments(&self) -> Vec<HeldSegment> {
+        self.book().segments()
+    }
+
+    fn missing(&self) -> Vec<Missing> {
+        self.book().missing()
+    }
+
+    fn take_in(&self, incoming: &mut Incoming, bytes: &[u8]) -> Result<(), TakeError> {
+        locked(&self.parts).take(&self.segments, incoming, bytes)
+    }
+
+    fn put_in(&self, incoming: Incoming) -> Result<(), TakeError> {
+        locked(&self.parts).put(&self.segments, &incoming)
+    }
+
+    fn staged_head(&self) -> Result<Option<HeadPlace>, EngineError> {
+        self.book().staged()
+    }
+
+    fn adopt_head(&self) -> Result<(), EngineError> {
+        self.book().adopt()
+    }
+
+    fn discard_head(&self) -> Result<(), EngineError> {
+        self.book().discard()
     }
 }
 

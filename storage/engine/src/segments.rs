@@ -1,4 +1,7 @@
 //! The book's files: `<first_index:020>.tbs`, one after another, only the newest still growing.
+//! There may be holes below it: a node that began with a snapshot has the open segment's beginning
+//! first, and gets the rest from its peers. Each hole ends at a segment whose first frame names the
+//! hash that what fills it must end with.
 //!
 //! Frames come from the one that applies entries, live and at recovery alike, and each says where
 //! it belongs. A frame that the book holds must come again as it was; a frame at its end is
@@ -6,8 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::{SegmentFrame, SegmentTail, Wrote};
+use tollbook_audit::frame::{HASH_BYTES, HEADER_BYTES, Header};
+
+use crate::engine::{Extent, HeadPlace, HeldSegment, Missing, SegmentFrame, SegmentTail, Wrote};
 use crate::error::EngineError;
+use crate::incoming::{ChainPlace, Incoming, Part};
+use crate::limits::SCAN_CHUNK_BYTES;
 use crate::scan;
 
 /// A directory of append-only files, named by number.
@@ -24,6 +31,17 @@ pub(crate) trait Files {
     fn cut(&mut self, segment: u64, length: u64) -> Result<(), EngineError>;
     /// Makes the file durable.
     fn sync(&mut self, segment: u64) -> Result<(), EngineError>;
+    /// Gives the synced temporary file its name, as one step, durable on return: among the
+    /// segments, in the place of one that is there, or as the head that waits.
+    fn place(&mut self, part: Part, segment: u64) -> Result<(), EngineError>;
+    /// Length of the head that waits, if one does.
+    fn staged(&self) -> Result<Option<u64>, EngineError>;
+    /// Bytes of the head that waits.
+    fn read_staged(&self, offset: u64, length: usize) -> Result<Vec<u8>, EngineError>;
+    /// Gives the head that waits its name among the segments, as [`Files::place`].
+    fn adopt(&mut self, segment: u64) -> Result<(), EngineError>;
+    /// Removes the head that waits.
+    fn discard(&mut self) -> Result<(), EngineError>;
 }
 
 /// The newest file.
@@ -47,49 +65,58 @@ pub(crate) struct Segments<F> {
     closed: BTreeMap<u64, u64>,
     newest: Option<Newest>,
     tail: Option<SegmentTail>,
+    /// What must come before each segment that does not go on where the one before it ends.
+    holes: BTreeMap<u64, ChainPlace>,
 }
 
 impl<F: Files> Segments<F> {
     /// Finds the end of the book. Changes nothing: a torn tail is cut by the first write, so that
     /// who looks at the tail and refuses to go on leaves everything as it was.
     pub(crate) fn open(files: F) -> Result<Self, EngineError> {
-        let mut closed = files.list()?;
-        let Some((segment, length)) = closed.pop_last() else {
-            return Ok(Self {
-                files,
-                closed,
-                newest: None,
-                tail: None,
-            });
-        };
-        let end = scan::end_of(&files, segment, length)?;
-        let mut tail = end.last;
-        if tail.is_none()
-            && let Some((&before, &length)) = closed.last_key_value()
-        {
-            // A crash left the newest file without a whole frame: the book ends before it.
-            let end = scan::end_of(&files, before, length)?;
-            if end.offset != length {
-                return Err(EngineError::SegmentDamaged {
-                    segment: before,
-                    offset: end.offset,
-                });
-            }
-            tail = end.last;
-        }
-        let torn = length - end.offset;
-        let newest = Some(Newest {
-            segment,
-            end: end.offset,
-            torn,
-            unsynced: true,
-        });
-        Ok(Self {
+        let mut book = Self {
+            closed: files.list()?,
             files,
-            closed,
-            newest,
-            tail,
-        })
+            newest: None,
+            tail: None,
+            holes: BTreeMap::new(),
+        };
+        if let Some((segment, length)) = book.closed.pop_last() {
+            let end = book.find_end(segment, length)?;
+            book.newest = Some(Newest {
+                segment,
+                end: end.offset,
+                torn: length - end.offset,
+                unsynced: true,
+            });
+            book.tail = match end.last {
+                Some(last) => Some(last),
+                None => book.tail_before()?,
+            };
+        }
+        let held: Vec<u64> = book.held().map(|(segment, _)| segment).collect();
+        for segment in held {
+            book.find_hole(segment)?;
+        }
+        Ok(book)
+    }
+
+    /// A crash left the newest file without a whole frame: the book ends before it.
+    fn tail_before(&self) -> Result<Option<SegmentTail>, EngineError> {
+        let Some((&segment, &length)) = self.closed.last_key_value() else {
+            return Ok(None);
+        };
+        let end = self.find_end(segment, length)?;
+        if end.offset == length {
+            Ok(end.last)
+        } else {
+            let offset = end.offset;
+            Err(EngineError::SegmentDamaged { segment, offset })
+        }
+    }
+
+    fn find_end(&self, segment: u64, length: u64) -> Result<scan::End, EngineError> {
+        let read = |offset, length| self.files.read_at(segment, offset, length);
+        scan::end_of(read, segment, length)
     }
 
     pub(crate) fn tail(&self) -> Option<SegmentTail> {
@@ -155,6 +182,205 @@ impl<F: Files> Segments<F> {
         &mut self.files
     }
 
+    /// What is held, in order.
+    pub(crate) fn segments(&self) -> Vec<HeldSegment> {
+        let mut segments = Vec::new();
+        let mut above = None;
+        for (segment, bytes) in self.held().rev() {
+            let extent = match above {
+                None => Extent::Growing,
+                Some(above) if self.holes.contains_key(&above) => Extent::Partial,
+                Some(_) => Extent::Whole,
+            };
+            segments.push(HeldSegment {
+                segment,
+                bytes,
+                extent,
+            });
+            above = Some(segment);
+        }
+        segments.reverse();
+        segments
+    }
+
+    /// What is not held, in order.
+    pub(crate) fn missing(&self) -> Vec<Missing> {
+        let missing = |(&segment, &until): (&u64, &ChainPlace)| Missing {
+            below: self.below(segment),
+            until,
+        };
+        self.holes.iter().map(missing).collect()
+    }
+
+    /// Puts in place what has come whole into the temporary file, which is synced.
+    pub(crate) fn put(&mut self, incoming: &Incoming) -> Result<(), EngineError> {
+        let segment = incoming.segment;
+        if let Some(at) = incoming.differs_at {
+            self.refuse_another(segment, at)?;
+        }
+        match incoming.part {
+            // A crash here leaves the head beside the book: adopted if the state counts it.
+            Part::Head => self.files.place(Part::Head, segment),
+            Part::Segment => self.fill(incoming),
+        }
+    }
+
+    /// The head's beginning that waits.
+    pub(crate) fn staged(&self) -> Result<Option<HeadPlace>, EngineError> {
+        let Some(bytes) = self.files.staged()? else {
+            return Ok(None);
+        };
+        let header = self.files.read_staged(0, HEADER_BYTES)?;
+        let at = bytes.saturating_sub(HASH_BYTES as u64);
+        let hash = self.files.read_staged(at, HASH_BYTES)?;
+        Ok(Header::parse(&header)
+            .ok()
+            .flatten()
+            .zip(<[u8; HASH_BYTES]>::try_from(hash.as_slice()).ok())
+            .map(|(header, hash)| HeadPlace {
+                segment: header.first_index,
+                bytes,
+                hash,
+            }))
+    }
+
+    /// Makes the head's beginning the newest file.
+    pub(crate) fn adopt(&mut self) -> Result<(), EngineError> {
+        let Some(HeadPlace { segment, bytes, .. }) = self.staged()? else {
+            return Ok(());
+        };
+        let end = scan::end_of(
+            |offset, length| self.files.read_staged(offset, length),
+            segment,
+            bytes,
+        )?;
+        let offset = end.offset;
+        let Some(last) = end.last.filter(|_| offset == bytes) else {
+            return Err(EngineError::SegmentDamaged { segment, offset });
+        };
+        self.expect_newest(segment, last.frame_no)?;
+        if let Some(at) = self.differs_from_staged(segment, bytes)? {
+            self.refuse_another(segment, at)?;
+        }
+        if self.end_of(segment).is_some_and(|end| end >= bytes) {
+            return self.files.discard();
+        }
+        self.cut_torn()?;
+        self.sync()?;
+        self.files.adopt(segment)?;
+        // A crash before leaves it beside the book, and the state that counts it adopts it then.
+        if let Some(before) = self.newest.replace(Newest::whole(segment, bytes))
+            && before.segment != segment
+        {
+            self.closed.insert(before.segment, before.end);
+        }
+        self.tail = Some(last);
+        self.find_hole(segment)
+    }
+
+    /// Removes the head's beginning that waits.
+    pub(crate) fn discard(&mut self) -> Result<(), EngineError> {
+        match self.files.staged()? {
+            Some(_) => self.files.discard(),
+            None => Ok(()),
+        }
+    }
+
+    fn fill(&mut self, incoming: &Incoming) -> Result<(), EngineError> {
+        let (segment, until) = (incoming.segment, incoming.until);
+        if self.holes.get(&until.records) != Some(&until) {
+            // Filled meanwhile.
+            return Ok(());
+        }
+        // Frames that it lacks, or another cut into segments: this node's own must be in it.
+        if let Some(below) = self.below(until.records).filter(|&below| below > segment) {
+            self.refuse_another(below, 0)?;
+        }
+        if self
+            .end_of(segment)
+            .is_some_and(|end| end > incoming.bytes())
+        {
+            self.refuse_another(segment, incoming.bytes())?;
+        }
+        self.files.place(Part::Segment, segment)?;
+        // A crash before leaves what was there, with a temporary file; from here on it is whole.
+        self.closed.insert(segment, incoming.bytes());
+        self.find_hole(segment)?;
+        self.find_hole(until.records)
+    }
+
+    /// Refuses if a whole frame of ours covers this byte, at which another has something else.
+    /// Bytes that are no frame are damage, and may be replaced.
+    fn refuse_another(&self, segment: u64, at: u64) -> Result<(), EngineError> {
+        let read = |offset, length| self.read(segment, offset, length);
+        match scan::frame_over(read, segment, at)? {
+            Some(frame_no) => Err(EngineError::FrameDiffers { segment, frame_no }),
+            None => Ok(()),
+        }
+    }
+
+    fn differs_from_staged(&self, segment: u64, bytes: u64) -> Result<Option<u64>, EngineError> {
+        let end = self.end_of(segment).unwrap_or(0).min(bytes);
+        let mut offset = 0;
+        while offset < end {
+            let length = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            let ours = self.read(segment, offset, length.min(SCAN_CHUNK_BYTES))?;
+            let theirs = self.files.read_staged(offset, ours.len())?;
+            let same = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+            offset += same as u64;
+            if same < ours.len() || ours.is_empty() {
+                return Ok(Some(offset));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Segments with frames, in order, and their lengths.
+    fn held(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
+        let newest = self.newest.map(|newest| (newest.segment, newest.end));
+        let closed = self
+            .closed
+            .iter()
+            .map(|(&segment, &bytes)| (segment, bytes));
+        closed.chain(newest).filter(|&(_, bytes)| bytes > 0)
+    }
+
+    /// The nearest segment below.
+    fn below(&self, segment: u64) -> Option<u64> {
+        let below = self.closed.range(..segment).rev();
+        below.map(|(&segment, _)| segment).next()
+    }
+
+    /// Looks whether the segment goes on where the one below it ends, by the hash between them.
+    fn find_hole(&mut self, segment: u64) -> Result<(), EngineError> {
+        self.holes.remove(&segment);
+        let bytes = self.read(segment, 0, HEADER_BYTES)?;
+        let Some(header) = Header::parse(&bytes).ok().flatten() else {
+            // No frame opens it: it is not held, and what is below belongs to the next hole.
+            tracing::error!(segment, "a segment of the book is damaged at its beginning");
+            self.closed.remove(&segment);
+            return Ok(());
+        };
+        let before = match self.below(segment) {
+            Some(below) => {
+                let end = self.closed.get(&below).copied().unwrap_or_default();
+                self.read(below, end.saturating_sub(HASH_BYTES as u64), HASH_BYTES)?
+            }
+            None if segment == 0 => vec![0; HASH_BYTES],
+            None => Vec::new(),
+        };
+        if before != header.prev_frame_hash {
+            let place = ChainPlace {
+                log_id: header.log_id,
+                frames: header.frame_no,
+                records: header.first_index,
+                hash: header.prev_frame_hash,
+            };
+            self.holes.insert(segment, place);
+        }
+        Ok(())
+    }
+
     /// Length of a file in whole frames.
     fn end_of(&self, segment: u64) -> Option<u64> {
         match self.newest {
@@ -194,6 +420,18 @@ impl<F: Files> Segments<F> {
         });
         self.tail = Some(tail);
         Ok(Wrote::Written)
+    }
+
+    /// A head's beginning is at or behind the end of the book.
+    fn expect_newest(&self, segment: u64, frame_no: u64) -> Result<(), EngineError> {
+        match self.newest {
+            Some(newest) if newest.segment > segment => Err(EngineError::FrameGap {
+                segment,
+                last: self.tail.map(|tail| tail.frame_no),
+                found: frame_no,
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A frame is written at the end of the book, in a row, or not at all.
@@ -250,6 +488,15 @@ impl<F: Files> Segments<F> {
 }
 
 impl Newest {
+    const fn whole(segment: u64, end: u64) -> Self {
+        Self {
+            segment,
+            end,
+            torn: 0,
+            unsynced: false,
+        }
+    }
+
     const fn empty(segment: u64) -> Self {
         Self {
             segment,

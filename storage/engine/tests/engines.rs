@@ -6,17 +6,27 @@
 )]
 
 mod frames;
+mod holes;
 
 use bytes::Bytes;
 
 use tollbook_storage::{Applied, Engine, EngineError, MetaKey, StateWrite, Wrote};
 
 use self::frames::Frames;
+use self::holes::{
+    a_damaged_end_of_ours_is_replaced_by_checked_bytes, a_head_behind_the_book_leaves_a_hole,
+    a_head_that_the_book_holds_already_changes_nothing, a_hole_is_filled_from_its_end_down,
+    a_second_incoming_ends_the_first, another_frame_of_ours_is_never_replaced,
+    bytes_that_do_not_fit_are_refused_and_change_nothing,
+    what_came_in_part_is_gone_at_the_next_open,
+};
 
 /// Something that can be opened again after the engine was closed in order.
 trait Machine {
     type Engine: Engine;
     fn open(&self) -> Self::Engine;
+    /// Changes a byte of a segment behind the closed engine's back.
+    fn damage(&self, segment: u64, at: usize);
 }
 
 mod memory {
@@ -30,6 +40,11 @@ mod memory {
 
         fn open(&self) -> Memory {
             Memory::open(&self.0).unwrap()
+        }
+
+        fn damage(&self, segment: u64, at: usize) {
+            self.0
+                .edit_segments(|segments| segments.get_mut(&segment).unwrap()[at] ^= 1);
         }
     }
 }
@@ -63,6 +78,14 @@ mod rocks {
         fn open(&self) -> Rocks {
             Rocks::open(&self.paths()).unwrap()
         }
+
+        fn damage(&self, segment: u64, at: usize) {
+            let file = self.paths().segments.join(format!("{segment:020}.tbs"));
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes[at] ^= 1;
+            let mut file = std::fs::File::create(file).unwrap();
+            std::io::Write::write_all(&mut file, &bytes).unwrap();
+        }
     }
 }
 
@@ -94,6 +117,14 @@ claims!(
     a_frame_out_of_turn_is_refused,
     a_new_segment_begins_at_its_first_frame,
     a_segment_is_read_up_to_its_last_whole_frame,
+    a_head_behind_the_book_leaves_a_hole,
+    a_hole_is_filled_from_its_end_down,
+    a_head_that_the_book_holds_already_changes_nothing,
+    bytes_that_do_not_fit_are_refused_and_change_nothing,
+    another_frame_of_ours_is_never_replaced,
+    a_damaged_end_of_ours_is_replaced_by_checked_bytes,
+    a_second_incoming_ends_the_first,
+    what_came_in_part_is_gone_at_the_next_open,
 );
 
 fn rows(count: u64, from: u64) -> Vec<Bytes> {
@@ -420,6 +451,20 @@ mod directory {
         assert_eq!(engine.append_frame(frames.get(1)).unwrap(), Wrote::Written);
         let bytes = [frames.get(0).bytes, frames.get(1).bytes].concat();
         assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    }
+
+    #[test]
+    fn temporary_files_are_removed_at_open() {
+        let real = Real::default();
+        drop(real.open());
+        let segments = real.paths().segments;
+        for name in ["head.part", "segment.part", "notes.txt"] {
+            drop(std::fs::File::create(segments.join(name)).unwrap());
+        }
+        drop(real.open());
+        let names = std::fs::read_dir(segments).unwrap();
+        let names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
+        assert_eq!(names, ["notes.txt"]);
     }
 
     /// Many flushes while others write: no state may be durable before its frames.

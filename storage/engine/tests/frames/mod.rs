@@ -1,9 +1,12 @@
 //! A chain of real frames.
 
+use std::collections::BTreeMap;
+
 use tollbook_audit::Frame;
+use tollbook_audit::frame::next_frame;
 use tollbook_audit::head::{EntryMeta, Head};
 use tollbook_audit::record::Micros;
-use tollbook_storage::SegmentFrame;
+use tollbook_storage::{ChainPlace, HeadPlace, SegmentFrame};
 
 pub(crate) struct Frames(Vec<Frame>);
 
@@ -46,5 +49,37 @@ impl Frames {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = SegmentFrame<'_>> {
         (0..self.0.len()).map(|frame| self.get(frame))
+    }
+
+    /// The first so many frames as a book holds them.
+    pub(crate) fn book(&self, count: usize) -> BTreeMap<u64, Vec<u8>> {
+        let mut book: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for frame in self.0.iter().take(count) {
+            let segment = book.entry(frame.segment_first_index).or_default();
+            segment.extend_from_slice(&frame.bytes);
+        }
+        book
+    }
+
+    /// The place behind the first so many frames.
+    pub(crate) fn place(&self, count: usize) -> ChainPlace {
+        let last = &self.0[count - 1];
+        let header = next_frame(&last.bytes).unwrap().unwrap().header;
+        ChainPlace {
+            log_id: header.log_id,
+            frames: last.frame_no + 1,
+            records: last.first_index + u64::from(last.count),
+            hash: last.hash,
+        }
+    }
+
+    /// The head behind the first so many frames.
+    pub(crate) fn head(&self, count: usize) -> HeadPlace {
+        let last = &self.0[count - 1];
+        HeadPlace {
+            segment: last.segment_first_index,
+            bytes: last.segment_offset + last.bytes.len() as u64,
+            hash: last.hash,
+        }
     }
 }
