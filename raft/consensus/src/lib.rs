@@ -5,6 +5,7 @@
 //! types end at this crate's walls: what goes to disk is encoded in `codec`, and callers see
 //! [`Cluster`] alone.
 
+pub mod backfill;
 mod batch;
 mod certs;
 mod change;
