@@ -4,17 +4,31 @@
 use std::sync::{Arc, PoisonError};
 
 use tollbook_audit::Head;
-use tollbook_audit::frame::HASH_BYTES;
 use tollbook_state::State;
-use tollbook_storage::Engine;
+use tollbook_storage::{Engine, EngineError};
 
+use crate::backfill::{head_place, is_held};
 use crate::error::StartError;
 use crate::fatal::{Failure, Fatal};
 use crate::options::MaxSigned;
 use crate::state_machine::SharedState;
 use crate::types::Node;
 
-/// Before the replay: the book holds every frame that the durable state counts.
+/// After a snapshot's state, or at a start behind one: makes the head's beginning that waits beside
+/// the book its end, if this state goes on from it. One that waits for another state came with a
+/// snapshot that was not installed.
+pub(crate) fn settle_head<E: Engine>(engine: &E, head: Option<&Head>) -> Result<(), EngineError> {
+    let Some(staged) = engine.staged_head()? else {
+        return Ok(());
+    };
+    match head.map(head_place) {
+        Some(head) if head == staged && !is_held(engine, &head)? => engine.adopt_head(),
+        Some(_) | None => engine.discard_head(),
+    }
+}
+
+/// Before the replay: the book holds every frame that the durable state counts, but for those below
+/// the snapshot that this node began with.
 pub(crate) fn check_loaded<E: Engine>(engine: &E, state: &State) -> Result<(), StartError> {
     let Some(head) = state.head() else {
         return Ok(());
@@ -26,19 +40,12 @@ pub(crate) fn check_loaded<E: Engine>(engine: &E, state: &State) -> Result<(), S
             state: head.frames(),
         });
     }
-    let (segment, bytes) = head.segment();
-    let at = bytes.checked_sub(HASH_BYTES as u64);
-    let differs = StartError::BookDiffers {
-        frame_no: head.frames().saturating_sub(1),
-    };
-    let Some(at) = at else { return Err(differs) };
-    let hash = engine
-        .read_segment(segment, at, HASH_BYTES)
-        .map_err(Failure::from)?;
-    if hash == head.chain() {
+    if is_held(engine, &head_place(head)).map_err(Failure::from)? {
         Ok(())
     } else {
-        Err(differs)
+        Err(StartError::BookDiffers {
+            frame_no: head.frames().saturating_sub(1),
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use tollbook_state::command::{Micros, Place};
 use tollbook_state::{Effects, EntryMeta, Member, Members, Payload, Rejection, Role, State};
 use tollbook_storage::{Engine, SegmentFrame, Wrote};
 
+use crate::backfill::{self, head_place};
 use crate::cluster::Progress;
 use crate::codec::{self, Mark};
 use crate::error::StartError;
@@ -23,6 +24,7 @@ use crate::fatal::{Failure, Fatal};
 use crate::keeper::{Seal, Wanted};
 use crate::limits::SYNC_SEGMENTS_BYTES;
 use crate::options::{FrameHook, Replay};
+use crate::recovery;
 use crate::snapshot::{self, Image, SnapshotBuilder};
 use crate::stats::{Counters, add};
 use crate::types::{
@@ -78,6 +80,7 @@ impl<E: Engine> StateMachine<E> {
             .each_row(&mut |key, value| rows.push((key.to_vec(), value.to_vec())))
             .map_err(Failure::from)?;
         let state = load(mark.as_ref(), rows)?;
+        recovery::settle_head(&*engine, state.head()).map_err(Failure::from)?;
         if let Some(mark) = &mark {
             outlets.counters.flushed(mark.applied.index);
         }
@@ -295,10 +298,21 @@ impl<E: Engine> RaftStateMachine<TypeConfig> for StateMachine<E> {
                 "the snapshot is of another place than it says",
             ));
         }
+        // Who hands over the snapshot has fetched it: nothing is changed for one that cannot go on.
+        let here = state.head().map_or(Ok(true), |head| {
+            backfill::is_here(&*self.engine, &head_place(head))
+        });
+        if !here.map_err(|error| self.failed(error))? {
+            return Err(io::Error::other(
+                "the open segment's beginning did not come before the snapshot",
+            ));
+        }
         self.engine
             .replace_state(mark.applied.index, &codec::encode_mark(&mark), &rows)
             .map_err(|error| self.failed(error))?;
-        // A crash here leaves the new state; openraft purges the log behind it at the next start.
+        // A crash here leaves the new state, and the head's beginning beside the book: the next
+        // start puts it in place. Openraft purges the log behind it then.
+        recovery::settle_head(&*self.engine, state.head()).map_err(|error| self.failed(error))?;
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         self.outlets.counters.applied(mark.applied.index);
         self.outlets.progress.send_modify(|progress| {

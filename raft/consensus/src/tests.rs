@@ -23,7 +23,7 @@ use crate::types::TypeConfig;
 use crate::waiters::Waiters;
 
 /// Time passes when all wait, so the suite's pauses cost nothing.
-fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -33,9 +33,9 @@ fn runtime() -> Runtime {
 
 struct Build<G, F>(F, std::marker::PhantomData<fn() -> G>);
 
-type Stores<E> = (LogStore<E>, StateMachine<E>);
+pub(crate) type Stores<E> = (LogStore<E>, StateMachine<E>);
 
-fn stores<E: Engine>(engine: E) -> Stores<E> {
+pub(crate) fn stores<E: Engine>(engine: E) -> Stores<E> {
     let engine = Arc::new(engine);
     let fatal = Fatal::new(Arc::new(|failure| panic!("{failure}")));
     let counters = Arc::new(Counters::default());
@@ -204,12 +204,13 @@ fn an_installed_snapshot_is_the_state_it_was_made_of() {
     use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
     use tollbook_storage::Crash;
 
+    use crate::backfill::tests::fetch_head;
     use crate::snapshot::Image;
 
     let digest = |machine: &StateMachine<Memory>| machine.state().read().unwrap().digest();
-    let disk = Disk::new();
+    let (disk, from_disk) = (Disk::new(), Disk::new());
     runtime().block_on(async {
-        let (_log, mut from) = stores(Memory::open(&Disk::new()).unwrap());
+        let (_log, mut from) = stores(Memory::open(&from_disk).unwrap());
         let entries = first_entries().into_iter().map(|entry| Ok((entry, None)));
         from.apply(stream::iter(entries)).await.unwrap();
         from.get_snapshot_builder()
@@ -233,6 +234,16 @@ fn an_installed_snapshot_is_the_state_it_was_made_of() {
             .unwrap_err();
         assert_eq!(digest(&to), before);
 
+        // Nothing of the open segment has come.
+        to.install_snapshot(&snapshot.meta, snapshot.snapshot.clone())
+            .await
+            .unwrap_err();
+        assert_eq!(digest(&to), before);
+
+        let head = from.state().read().unwrap().head().cloned().unwrap();
+        let (source, target) = (Memory::open(&from_disk), Memory::open(&disk));
+        let (source, target) = (source.unwrap(), target.unwrap());
+        fetch_head(source, target, &head).await.unwrap();
         to.install_snapshot(&snapshot.meta, snapshot.snapshot)
             .await
             .unwrap();

@@ -8,6 +8,8 @@
 //! that it was at.
 
 mod messages;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
