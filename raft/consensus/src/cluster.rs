@@ -17,6 +17,7 @@ use tollbook_state::command::Command;
 use tollbook_state::{Sealed, State};
 use tollbook_storage::Engine;
 
+use crate::backfill::{self, Backfill, Reach, Ways};
 use crate::batch::{Committing, Proposer, Queue};
 use crate::error::{CommitError, StartError};
 use crate::fatal::{Failure, Fatal};
@@ -55,6 +56,7 @@ pub struct Cluster {
     state: SharedState,
     progress: watch::Receiver<Progress>,
     sealed: watch::Receiver<Option<Sealed>>,
+    reach: watch::Receiver<Reach>,
     counters: Arc<Counters>,
     members: Members,
     stop: CancellationToken,
@@ -147,6 +149,13 @@ impl Cluster {
         self.sealed.clone()
     }
 
+    /// How far down this node's book reaches: one that joined late gets what is below from the
+    /// others, and neither cosigns nor serves the book before it is whole.
+    #[must_use]
+    pub fn reach(&self) -> watch::Receiver<Reach> {
+        self.reach.clone()
+    }
+
     /// Counters since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -204,6 +213,7 @@ struct Running<E: Engine> {
     tasks: TaskTracker,
     proposer: Proposer<E>,
     transport: Arc<dyn Transport>,
+    stop: CancellationToken,
     fatal: Fatal,
 }
 
@@ -215,6 +225,7 @@ impl<E: Engine> Running<E> {
             tasks,
             proposer,
             transport,
+            stop,
             fatal,
         } = self;
         let metrics = raft.wait(None);
@@ -225,6 +236,7 @@ impl<E: Engine> Running<E> {
             // All who wait are let go by the drop of the proposer.
             _ = failed => drop(fatal.fail(Failure::Core)),
         }
+        stop.cancel();
         transport.close().await;
         if let Err(error) = raft.shutdown().await {
             tracing::error!(%error, "the consensus core did not end in order");
@@ -246,7 +258,8 @@ struct Shared<E> {
 }
 
 /// What the parts tell the outside.
-struct Feeds {
+struct Feeds<E> {
+    backfill: Arc<Backfill<E>>,
     progress: watch::Receiver<Progress>,
     sealed: watch::Receiver<Option<Sealed>>,
     flushed: watch::Receiver<u64>,
@@ -264,12 +277,7 @@ async fn launch<E: Engine>(
         counters: Arc::default(),
         waiters: Waiters::new(options.node, options.boot),
     };
-    let me = Identity {
-        cluster: cluster_id(&options.cluster),
-        node: NodeId::from(options.node),
-        start: options.start,
-        boot: options.boot,
-    };
+    let me = identity(&options);
     let transport = Arc::clone(&options.transport);
     let peers = Peers::new(me, Arc::clone(&options.clock), Arc::clone(&transport));
     let started = start_parts(&options, &shared, &peers, workers).await;
@@ -290,6 +298,7 @@ async fn launch<E: Engine>(
         options.replay.keep,
     ));
     let stop = CancellationToken::new();
+    start_filling(&feeds.backfill, &stop, &shared.fatal, workers)?;
     let (queue, queued) = Queue::new(Arc::clone(&shared.counters));
     let proposer = Proposer {
         way: Way {
@@ -313,9 +322,10 @@ async fn launch<E: Engine>(
         state,
         progress: feeds.progress,
         sealed: feeds.sealed,
+        reach: feeds.backfill.reach(),
         counters: shared.counters,
         members,
-        stop,
+        stop: stop.clone(),
         ended,
     };
     Ok((
@@ -325,9 +335,19 @@ async fn launch<E: Engine>(
             tasks,
             proposer,
             transport,
+            stop,
             fatal: shared.fatal,
         },
     ))
+}
+
+fn identity(options: &Options) -> Identity {
+    Identity {
+        cluster: cluster_id(&options.cluster),
+        node: NodeId::from(options.node),
+        start: options.start,
+        boot: options.boot,
+    }
 }
 
 /// No two clusters share an origin.
@@ -342,7 +362,7 @@ async fn start_parts<E: Engine>(
     shared: &Shared<E>,
     peers: &Peers,
     workers: &mut Workers,
-) -> Result<(Node<E>, SharedState, Feeds), StartError> {
+) -> Result<(Node<E>, SharedState, Feeds<E>), StartError> {
     let Shared {
         engine,
         fatal,
@@ -386,7 +406,8 @@ async fn start_parts<E: Engine>(
     };
     workers.run("raft-keep", &fatal, keeper.run())?;
 
-    let raft = start_raft(options, peers, log, machine).await?;
+    let tasks = workers.tasks();
+    let (raft, backfill) = start_raft(options, peers, shared, tasks, log, machine).await?;
     let check = recovery::Replayed {
         engine: Arc::clone(engine),
         state: Arc::clone(&state),
@@ -405,6 +426,7 @@ async fn start_parts<E: Engine>(
         raft,
         state,
         Feeds {
+            backfill,
             progress,
             sealed,
             flushed,
@@ -421,9 +443,11 @@ fn look_at<T>(state: &SharedState, look: impl FnOnce(&State) -> T) -> T {
 async fn start_raft<E: Engine>(
     options: &Options,
     peers: &Peers,
+    shared: &Shared<E>,
+    tasks: TaskTracker,
     log: LogStore<E>,
     machine: StateMachine<E>,
-) -> Result<Node<E>, StartError> {
+) -> Result<(Node<E>, Arc<Backfill<E>>), StartError> {
     let me = NodeId::from(options.node);
     let config = Arc::new(options.config().map_err(refused)?);
     let network = Network {
@@ -449,17 +473,43 @@ async fn start_raft<E: Engine>(
             return Err(StartError::NotMember { node: options.node });
         }
     }
+    let ways = Ways::new(me, peers.clone(), raft.metrics());
+    let backfill = Arc::new(Backfill::new(
+        Arc::clone(&shared.engine),
+        ways.fetch(tasks),
+        ways.sources(),
+        backfill::limits::BYTES_PER_SECOND,
+    ));
     // The others may be waiting for this node's answers to get on at all.
     peers.transport().serve(Arc::new(Served {
         raft: raft.clone(),
         peers: peers.clone(),
         clock: Arc::clone(&options.clock),
         on_ask: Arc::clone(&options.on_ask),
+        backfill: Arc::clone(&backfill),
+        ways,
+        fatal: shared.fatal.clone(),
     }));
     if options.begins && is_lone_voter(&raft) {
         raft.trigger().elect(true).await.map_err(refused)?;
     }
-    Ok(raft)
+    Ok((raft, backfill))
+}
+
+/// Fetches what this node's book lacks. A contradiction ends the node.
+fn start_filling<E: Engine>(
+    backfill: &Arc<Backfill<E>>,
+    stop: &CancellationToken,
+    fatal: &Fatal,
+    workers: &mut Workers,
+) -> Result<(), StartError> {
+    let (backfill, stop, failed) = (Arc::clone(backfill), stop.clone(), fatal.clone());
+    let fill = async move {
+        if let Err(error) = backfill.run(stop).await {
+            drop(failed.fail(error));
+        }
+    };
+    workers.run("raft-fill", fatal, fill)
 }
 
 fn is_lone_voter<E: Engine>(raft: &Node<E>) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::entry::RaftEntry;
 use openraft::errors::RaftError;
 use openraft::raft::AppendEntriesRequest;
@@ -14,14 +15,16 @@ use tokio::sync::mpsc;
 use tollbook_state::codec::decode_place;
 use tollbook_storage::Engine;
 
+use crate::backfill::{Backfill, FetchError, Ways};
 use crate::change;
 use crate::error::CommitError;
+use crate::fatal::Fatal;
 use crate::forward;
 use crate::limits::{SNAPSHOT_BYTES_LIMIT, SNAPSHOT_PIECE_BYTES};
 use crate::members::read_index;
 use crate::options::{AskHook, Clock};
 use crate::peers::Peers;
-use crate::snapshot::Image;
+use crate::snapshot::{self, Image};
 use crate::transport::{Channel, Service};
 use crate::types::{Node, NodeId, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::wire::{self, Answer, Forwarded, Header, Refused, Request};
@@ -32,6 +35,9 @@ pub(crate) struct Served<E: Engine> {
     pub(crate) peers: Peers,
     pub(crate) clock: Clock,
     pub(crate) on_ask: AskHook,
+    pub(crate) backfill: Arc<Backfill<E>>,
+    pub(crate) ways: Ways,
+    pub(crate) fatal: Fatal,
 }
 
 impl<E: Engine> Clone for Served<E> {
@@ -41,6 +47,9 @@ impl<E: Engine> Clone for Served<E> {
             peers: self.peers.clone(),
             clock: Arc::clone(&self.clock),
             on_ask: Arc::clone(&self.on_ask),
+            backfill: Arc::clone(&self.backfill),
+            ways: self.ways.clone(),
+            fatal: self.fatal.clone(),
         }
     }
 }
@@ -88,6 +97,7 @@ impl<E: Engine> Served<E> {
             Request::PreVote(request) => {
                 or_stopping(self.raft.pre_vote(request).await, Answer::Vote)
             }
+            Request::Segments(message) => Answer::Segments(self.backfill.answer(&message)),
             Request::ReadIndex => Answer::ReadIndex(read_index(&self.raft).await),
             Request::Transfer(request) => self
                 .raft
@@ -129,7 +139,7 @@ impl<E: Engine> Served<E> {
                     receive,
                 };
                 let taken = match self.gather(from, bytes, pieces).await {
-                    Ok(image) => self.install(vote, meta, image).await,
+                    Ok(image) => self.install(from, vote, meta, image).await,
                     Err(refused) => Err(refused),
                 };
                 let answer = taken.unwrap_or_else(Answer::Refused);
@@ -206,6 +216,7 @@ impl<E: Engine> Served<E> {
 
     async fn install(
         &self,
+        from: NodeId,
         vote: Vote,
         meta: SnapshotMeta,
         image: Bytes,
@@ -213,13 +224,43 @@ impl<E: Engine> Served<E> {
         if !is_of_leader(&vote, &meta) {
             return Err(Refused::Malformed);
         }
+        self.fetch_head(from, &meta, &image).await?;
         let snapshot = Snapshot {
             meta,
             snapshot: Image::Whole(image),
         };
         let installed = self.raft.install_full_snapshot(vote, snapshot).await;
         let response = installed.map_err(|_| Refused::Stopping)?;
+        self.backfill.wake();
         Ok(Answer::Snapshot(response.vote))
+    }
+
+    /// The open segment's beginning, which the snapshot goes on from, comes first: a state is never
+    /// durable without it.
+    async fn fetch_head(
+        &self,
+        from: NodeId,
+        meta: &SnapshotMeta,
+        image: &Bytes,
+    ) -> Result<(), Refused> {
+        let applied = self.raft.metrics().borrow_watched().last_applied;
+        if meta.last_log_id <= applied {
+            return Ok(());
+        }
+        let head = snapshot::head(image).map_err(|_| Refused::Malformed)?;
+        let Some(head) = head else { return Ok(()) };
+        self.ways.offer(meta.last_membership.membership());
+        match self.backfill.fetch_head(from, &head).await {
+            Ok(()) => Ok(()),
+            Err(FetchError::Engine(error)) => {
+                drop(self.fatal.fail(error));
+                Err(Refused::Stopping)
+            }
+            Err(error @ FetchError::Nobody { .. }) => {
+                tracing::error!(from, %error, "a snapshot is not installed");
+                Err(Refused::Stopping)
+            }
+        }
     }
 }
 

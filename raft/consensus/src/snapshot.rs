@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use openraft::RaftSnapshotBuilder;
 
+use tollbook_audit::Head;
+use tollbook_state::State;
 use tollbook_storage::Engine;
 
 use crate::codec::{self, Mark, Rows};
@@ -48,6 +50,15 @@ pub(crate) fn take<E: Engine>(engine: &Arc<E>, mark: &Mark, fatal: &Fatal) -> io
         .each_row(&mut |key, value| rows.push((key.to_vec(), value.to_vec())))
         .map_err(|error| fatal.fail(error))?;
     Ok(Image::Whole(codec::encode_image(mark, &rows)))
+}
+
+/// The head of the state in an image from another node, if its log has begun.
+pub(crate) fn head(image: &bytes::Bytes) -> Result<Option<Head>, Failure> {
+    let (_, rows) = codec::decode_image(image)?;
+    let state = State::load(rows.into_iter()).map_err(|_| Failure::Stored {
+        reason: "a snapshot whose rows are no state",
+    })?;
+    Ok(state.head().cloned())
 }
 
 /// What an image from another node holds. Damaged bytes are refused, and nothing is changed.

@@ -50,6 +50,8 @@ pub(crate) enum Request {
     PreVote(VoteRequest<TypeConfig>),
     /// Up to where must I have applied, to have seen all that was done before I asked?
     ReadIndex,
+    /// About segments of the book: `backfill` knows what it says.
+    Segments(Bytes),
     /// Begins a snapshot, whose pieces follow.
     Snapshot {
         /// The leader's.
@@ -109,6 +111,8 @@ pub(crate) enum Answer {
     Refused(Refused),
     /// Apply up to here, if anywhere.
     ReadIndex(Option<u64>),
+    /// About segments of the book.
+    Segments(Bytes),
     /// Whether the peer has taken a snapshot.
     Snapshot(Vote),
     /// A piece of it arrived.
@@ -250,6 +254,10 @@ impl Request {
                 out.put_u8(9);
                 put_vote_request(&mut out, vote);
             }
+            Self::Segments(bytes) => {
+                out.put_u8(10);
+                out.put_slice(bytes);
+            }
         }
         codec::end(out)
     }
@@ -261,7 +269,10 @@ impl Request {
                 .iter()
                 .map(|entry| 64 + codec::payload_bytes(entry))
                 .sum(),
-            Self::Ask(bytes) | Self::Forward(bytes) | Self::SnapshotPiece(bytes) => bytes.len(),
+            Self::Ask(bytes)
+            | Self::Forward(bytes)
+            | Self::Segments(bytes)
+            | Self::SnapshotPiece(bytes) => bytes.len(),
             Self::Change(_)
             | Self::PreVote(_)
             | Self::ReadIndex
@@ -294,6 +305,7 @@ impl Request {
                 Self::Transfer(TransferLeaderRequest::new(from, to, cursor.option()?))
             }
             9 => Self::Vote(vote_request(&mut cursor)?),
+            10 => Self::Segments(message.slice_ref(cursor.rest())),
             _ => return Err(CodecError::Malformed),
         };
         cursor.close()?;
@@ -304,7 +316,7 @@ impl Request {
 impl Answer {
     pub(crate) fn encode(&self, header: &Header) -> Bytes {
         let room = match self {
-            Self::Asked(bytes) => bytes.len(),
+            Self::Asked(bytes) | Self::Segments(bytes) => bytes.len(),
             Self::Appended(_)
             | Self::Changed(_)
             | Self::Forwarded(_)
@@ -341,6 +353,10 @@ impl Answer {
                 put_vote(&mut out, &response.vote);
                 out.put_u8(u8::from(response.vote_granted));
                 put_option(&mut out, response.last_log_id.as_ref());
+            }
+            Self::Segments(bytes) => {
+                out.put_u8(22);
+                out.put_slice(bytes);
             }
         }
         codec::end(out)
@@ -386,6 +402,7 @@ impl Answer {
                 let granted = cursor.bool()?;
                 Self::Vote(VoteResponse::new(vote, cursor.option()?, granted))
             }
+            22 => Self::Segments(message.slice_ref(cursor.rest())),
             _ => return Err(CodecError::Malformed),
         };
         cursor.close()?;

@@ -52,6 +52,7 @@ impl Workers {
         threads.push(spawn(name, move || {
             let run = || {
                 Builder::new_current_thread()
+                    .enable_time()
                     .build()
                     .map(|on| on.block_on(work))
             };
