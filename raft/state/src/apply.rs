@@ -218,3 +218,70 @@ fn reject(entry: &mut Entry, bytes: &[u8], rejection: Rejection) {
         results: alloc::vec![CommandResult::Rejected(rejection)],
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::{EntryMeta, Payload};
+    use crate::State;
+    use crate::codec::encode_batch;
+    use crate::command::{Batch, Command, Genesis, Micros, Place};
+    use crate::effects::{CommandResult, Rejection};
+
+    fn apply(state: &mut State, log_index: u64, commands: Vec<Command>) -> crate::Effects {
+        let meta = EntryMeta {
+            term: 1,
+            log_index,
+            node: 1,
+            stamp: Some(Micros(log_index)),
+        };
+        let place = Place {
+            node: 1,
+            boot: 1,
+            sequence: 1,
+        };
+        let batch = encode_batch(&Batch { place, commands });
+        state.apply(meta, Payload::Batch(&batch))
+    }
+
+    /// All commands of today are of version 1, so the cluster is one of version 0.
+    #[test]
+    fn a_batch_with_a_command_above_the_clusters_version_is_passed_over_whole() {
+        let mut state = State::new();
+        state.cluster.version = 0;
+        let genesis = || {
+            Command::Genesis(Genesis {
+                origin: "o".into(),
+                log_key: "k".into(),
+                members: vec![],
+                software: String::new(),
+                prior: None,
+            })
+        };
+        let effects = apply(&mut state, 1, vec![genesis(), Command::Seal]);
+        let (command, cluster) = (1, 0);
+        let rejection = Rejection::Version { command, cluster };
+        assert_eq!(effects.rejected, Some(rejection));
+        let results = effects.receipts.map(|receipts| receipts.results);
+        assert_eq!(results, Some(vec![CommandResult::Rejected(rejection)]));
+        // As if it had not been there: what a member comes to that cannot decode it.
+        let mut other = State::new();
+        other.cluster.version = 0;
+        let meta = EntryMeta {
+            term: 1,
+            log_index: 1,
+            node: 1,
+            stamp: Some(Micros(1)),
+        };
+        other.apply(meta, Payload::Batch(&[1, 1, 1, 1, 1, 255]));
+        assert_eq!(state, other);
+        // The same batch passes once the cluster's version lets it.
+        state.cluster.version = 1;
+        let effects = apply(&mut state, 2, vec![genesis()]);
+        assert_eq!(effects.rejected, None);
+        assert!(state.genesis().is_some());
+    }
+}

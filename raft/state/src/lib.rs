@@ -110,7 +110,7 @@ impl State {
     #[must_use]
     pub fn is_removed(&self, node: u32) -> bool {
         let is_member = self.cluster.members.nodes.iter().any(|m| m.node == node);
-        !is_member && (node <= self.cluster.removed_to || self.cluster.removed.contains(&node))
+        !is_member && (node < self.cluster.removed_below || self.cluster.removed.contains(&node))
     }
 
     /// The newest start of a node and its boot; none where it never started, or was removed.

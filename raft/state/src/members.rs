@@ -60,7 +60,8 @@ impl State {
             cluster.highest = cluster.highest.max(member.node);
         }
         while cluster.removed.len() > limits::REMOVED {
-            cluster.removed_to = cluster.removed.pop_first().unwrap_or(cluster.removed_to);
+            let lowest = cluster.removed.pop_first().unwrap_or_default();
+            cluster.removed_below = lowest.saturating_add(1);
         }
     }
 

@@ -349,10 +349,10 @@ pub(crate) struct Meta {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cluster {
     pub(crate) members: Members,
-    /// Were members and are none; all are above `removed_to`.
+    /// Were members and are none; none is below `removed_below`.
     pub(crate) removed: BTreeSet<u32>,
-    /// Up to here every id that is no member's counts as removed.
-    pub(crate) removed_to: u32,
+    /// Below it every id that is no member's counts as removed.
+    pub(crate) removed_below: u32,
     /// Highest node id that was ever given or a member's.
     pub(crate) highest: u32,
     /// Commands up to this version are applied.
@@ -368,7 +368,7 @@ impl Default for Cluster {
         Self {
             members: Members::default(),
             removed: BTreeSet::new(),
-            removed_to: 0,
+            removed_below: 0,
             highest: 0,
             version: 1,
             lead: None,

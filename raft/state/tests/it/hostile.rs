@@ -3,9 +3,12 @@
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 
-use crate::world::{GRANT, World, allow, charge, deny, genesis, grant_put, intent, policy_put};
+use crate::world::{
+    GRANT, World, allow, charge, deny, genesis, grant_put, intent, join, join_token, members,
+    node_start, policy_put,
+};
 use tollbook_state::codec::{decode_batch, encode_batch};
-use tollbook_state::command::{Batch, Cause, Command, Micros, Refused};
+use tollbook_state::command::{Batch, Cause, Command, GrantRotate, Micros, Refused, TokenHash};
 use tollbook_state::{LoadError, State};
 
 fn sample(world: &mut World) -> Vec<u8> {
@@ -22,6 +25,25 @@ fn sample(world: &mut World) -> Vec<u8> {
             grants: vec![(GRANT, "x".into(), 1)],
             strangers: vec![],
         }),
+        Command::GrantRotate(GrantRotate {
+            actor: "admin".into(),
+            grant: GRANT,
+            token: TokenHash([8; 32]),
+            overlap_until: Micros(u64::MAX >> 12),
+            expected: Some(1),
+        }),
+        Command::JoinTokenPut(join_token(1)),
+        Command::Join(join(1, "n2")),
+        node_start(2),
+        Command::Version { version: 1 },
+        Command::Recover {
+            actor: "admin".into(),
+            reason: "x".into(),
+        },
+        Command::KeyChange {
+            actor: "admin".into(),
+            log_key: "k".into(),
+        },
         Command::Seal,
     ];
     encode_batch(&Batch { place, commands })
@@ -66,6 +88,10 @@ proptest! {
         byte in any::<u8>(),
     ) {
         let mut world = World::hourly(9);
+        world.membership(&members(&[1, 2]));
+        world.one(Command::JoinTokenPut(join_token(1)));
+        world.one(Command::Join(join(1, "n7")));
+        world.one(node_start(1));
         world.admit(1, vec![charge(0, 1)]);
         let mut rows: Vec<_> = world.rows.clone().into_iter().collect();
         let value = &mut rows[row.index(world.rows.len())].1;
