@@ -13,8 +13,9 @@ use crate::world::{
     server_put,
 };
 use tollbook_state::command::{
-    CallId, Cause, Charge, Command, Decision, GrantId, GrantPut, Intent, LimitRow, Micros, Outcome,
-    PolicyDigest, PolicyPut, Scope, ServerId, ServerPut, Status, Window,
+    CallId, Cause, Charge, Command, Decision, GrantId, GrantPut, GrantRotate, Intent, LimitRow,
+    Micros, Outcome, PolicyDigest, PolicyPut, Scope, ServerId, ServerPut, Status, TokenHash,
+    Window,
 };
 use tollbook_state::{Account, CommandResult, DeniedBy, ElementResult, Unauthorised};
 
@@ -29,9 +30,13 @@ enum Step {
         server: u8,
         name: u8,
     },
+    /// `off`: how far the revision is off that it names.
     Revoke {
         grant: u8,
+        off: u64,
     },
+    /// Grant, token, overlap, and how far the revision is off.
+    Rotate(u8, u8, u64, u64),
     Rule {
         policy: u8,
         table: u8,
@@ -67,6 +72,7 @@ struct Put {
     owner: Option<u8>,
     server: u8,
     life: Option<u64>,
+    label: u8,
 }
 
 #[derive(Clone)]
@@ -77,6 +83,10 @@ struct OracleGrant {
     owner: Option<String>,
     expires: Option<u64>,
     revoked: bool,
+    label: u8,
+    token: u8,
+    /// The token before, and until when.
+    former: Option<(u8, u64)>,
 }
 
 /// A charge that was made and not given back.
@@ -314,6 +324,7 @@ fn told(result: &CommandResult) -> String {
                 .collect();
             format!("denied {each:?}")
         }
+        CommandResult::LabelTaken { grant } => format!("label of {grant:?}"),
         CommandResult::NotFound => "not found".into(),
         CommandResult::NotOpen => "not open".into(),
         CommandResult::Put { revision, changed } => format!("put {revision} {changed}"),
@@ -325,7 +336,6 @@ fn told(result: &CommandResult) -> String {
         | CommandResult::InUse { .. }
         | CommandResult::JoinRefused(_)
         | CommandResult::Joined { .. }
-        | CommandResult::LabelTaken { .. }
         | CommandResult::NameTaken { .. }
         | CommandResult::NotSpoken { .. }
         | CommandResult::NothingToSeal
@@ -366,6 +376,7 @@ impl Pair {
                 owner,
                 server: n % 2,
                 life: None,
+                label: n,
             });
         }
         pair
@@ -392,7 +403,14 @@ impl Pair {
                 .collect::<BTreeSet<_>>(),
             open
         );
-        for id in oracle.grants.keys() {
+        for (id, grant) in &oracle.grants {
+            let stored = state.grant(id).unwrap();
+            assert_eq!(stored.token, TokenHash([grant.token; 32]));
+            let former = grant.former.filter(|(_, until)| oracle.now < *until);
+            let former = former.map(|(token, _)| TokenHash([token; 32]));
+            assert_eq!(stored.former_at(Micros(oracle.now)), former);
+            let labelled = state.grant_by_label(&stored.label).map(|grant| grant.id);
+            assert!(grant.revoked || labelled == Some(*id));
             let count = oracle.open.iter().filter(|open| open.grant == *id).count();
             assert_eq!(state.open_count_of(id), count);
             let written = oracle.written.iter().filter(|grant| *grant == id).count();
@@ -461,6 +479,7 @@ impl Pair {
             owner,
             server,
             life,
+            label,
         } = put;
         let id = grant_id(grant);
         let old = self.oracle.grants.get(&id).cloned();
@@ -471,7 +490,8 @@ impl Pair {
         let expires = life.map(|life| self.world.clock + life);
         let put = GrantPut {
             grant: id,
-            label: format!("label{grant}"),
+            label: format!("label{label}"),
+            token: TokenHash([old.as_ref().map_or(9, |old| old.token); 32]),
             owner: owner.clone(),
             policy: policy.clone(),
             server,
@@ -483,9 +503,13 @@ impl Pair {
             if old.as_ref().is_some_and(|old| old.revoked) {
                 return format!("conflict {expected}");
             }
-            let changed = old.is_none_or(|old| {
-                (old.server, &old.policy, &old.owner, old.expires)
-                    != (server, &policy, &owner, expires)
+            let mut others = oracle.grants.iter().filter(|(other, _)| **other != id);
+            if let Some((other, _)) = others.find(|(_, g)| g.label == label && !g.revoked) {
+                return format!("label of {other:?}");
+            }
+            let changed = old.as_ref().is_none_or(|old| {
+                (old.server, &old.policy, &old.owner, old.expires, old.label)
+                    != (server, &policy, &owner, expires, label)
             });
             let revision = expected + u64::from(changed);
             let revoked = false;
@@ -496,6 +520,9 @@ impl Pair {
                 owner,
                 expires,
                 revoked,
+                label,
+                token: old.as_ref().map_or(9, |old| old.token),
+                former: old.and_then(|old| old.former),
             };
             oracle.grants.insert(id, grant);
             format!("put {revision} {changed}")
@@ -565,10 +592,38 @@ impl Pair {
         });
     }
 
-    fn revoke(&mut self, grant: u8) {
+    fn rotate(&mut self, grant: u8, token: u8, overlap: u64, off: u64) {
+        let id = grant_id(grant);
+        let revision = self.oracle.grants[&id].revision;
+        let until = self.world.state.now().0 + overlap;
+        let expected = Some(revision + off);
+        let rotate = GrantRotate {
+            actor: "admin".into(),
+            grant: id,
+            token: TokenHash([token; 32]),
+            overlap_until: Micros(until),
+            expected,
+        };
+        self.check(Command::GrantRotate(rotate), |oracle| {
+            let now = oracle.now;
+            let grant = oracle.grants.get_mut(&id).unwrap();
+            if grant.revoked || (token != grant.token && off > 0) {
+                return format!("conflict {revision}");
+            }
+            if token == grant.token {
+                return format!("put {revision} false");
+            }
+            grant.former = Some((grant.token, until)).filter(|_| now < until);
+            grant.token = token;
+            grant.revision += 1;
+            format!("put {} true", grant.revision)
+        });
+    }
+
+    fn revoke(&mut self, grant: u8, off: u64) {
         let grant = grant_id(grant);
         let actor = "admin".into();
-        let expected = None;
+        let expected = Some(self.oracle.grants[&grant].revision + off);
         let revoke = Command::GrantRevoke {
             actor,
             grant,
@@ -577,7 +632,11 @@ impl Pair {
         self.check(revoke, |oracle| {
             let grant = oracle.grants.get_mut(&grant).unwrap();
             let changed = !grant.revoked;
+            if changed && off > 0 {
+                return format!("conflict {}", grant.revision);
+            }
             grant.revoked = true;
+            grant.former = None;
             grant.revision += u64::from(changed);
             format!("put {} {changed}", grant.revision)
         });
@@ -618,7 +677,8 @@ impl Pair {
             Step::End(pick, status, never_reached) => self.end(pick, status, never_reached),
             Step::Put(put) => self.put(put),
             Step::Rename { server, name } => self.rename(server, name),
-            Step::Revoke { grant } => self.revoke(grant),
+            Step::Revoke { grant, off } => self.revoke(grant, off),
+            Step::Rotate(grant, token, overlap, off) => self.rotate(grant, token, overlap, off),
             Step::Rule { policy, table } => self.rule(policy, table),
             Step::Settle { back } => self.settle(back),
             Step::Start { node, boot } => self.start(node, boot),
@@ -682,14 +742,15 @@ fn asks() -> impl Strategy<Value = Step> {
 fn puts() -> impl Strategy<Value = Step> {
     let one_of_two = || proptest::option::weighted(0.8, 0..2_u8);
     let life = proptest::option::weighted(0.3, 1..HOUR);
-    (0..3_u8, one_of_two(), one_of_two(), 0..2_u8, life).prop_map(
-        |(grant, policy, owner, server, life)| {
+    (0..3_u8, one_of_two(), one_of_two(), 0..2_u8, life, 0..4_u8).prop_map(
+        |(grant, policy, owner, server, life, label)| {
             Step::Put(Put {
                 grant,
                 policy,
                 owner,
                 server,
                 life,
+                label,
             })
         },
     )
@@ -703,9 +764,14 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => puts(),
         1 => (0..2_u8, 0..2_u8).prop_map(|(server, name)| Step::Rename { server, name }),
         1 => (0..30_u8).prop_map(|n| match n {
-            0..3 => Step::Revoke { grant: n },
+            0..6 => Step::Revoke {
+                grant: n % 3,
+                off: u64::from(n / 3),
+            },
             _ => Step::Settle { back: u64::from(n) * SECOND },
         }),
+        1 => (0..3_u8, 0..4_u8, prop_oneof![Just(0), 1..HOUR], 0..2_u64)
+            .prop_map(|(grant, token, overlap, off)| Step::Rotate(grant, token, overlap, off)),
         1 => (0..2_u8, 0..4_u8).prop_map(|(policy, table)| Step::Rule { policy, table }),
         1 => (1..3_u32, 1..4_u64).prop_map(|(node, boot)| Step::Start { node, boot }),
         1 => Just(Step::Stop),
