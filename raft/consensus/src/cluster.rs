@@ -350,8 +350,9 @@ fn identity(options: &Options) -> Identity {
     }
 }
 
-/// No two clusters share an origin.
-fn cluster_id(origin: &str) -> [u8; 16] {
+/// Tells clusters apart, on the wire and in certificates: no two share an origin.
+#[must_use]
+pub fn cluster_id(origin: &str) -> [u8; 16] {
     let hash = blake3::derive_key("tollbook 1 cluster id", origin.as_bytes());
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = hash;
     [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
@@ -385,6 +386,7 @@ async fn start_parts<E: Engine>(
     let machine = StateMachine::open(Arc::clone(engine), outlets)?;
     let state = machine.state();
     look_at(&state, |state| recovery::check_loaded(&**engine, state))?;
+    peers.know(&state);
 
     let (requests, queued) = flusher::channel();
     let (fatal, counters) = (fatal.clone(), Arc::clone(counters));

@@ -41,7 +41,7 @@ pub use self::certs::{
     AUTHORITIES_LIMIT, AUTHORITY_LIFE, Authority, CERTIFICATE_LIFE, CaCertificate, CertError,
     Fingerprint, Identity, NodeKey, ProvedKey,
 };
-pub use self::cluster::{Cluster, Progress};
+pub use self::cluster::{Cluster, Progress, cluster_id};
 pub use self::cosign::{
     Ask, CosignError, CosignOptions, Cosigner, DivergedHook, Divergence, Failed, Notebook,
     PromiseError, Root, View, cosigner,

@@ -2,7 +2,7 @@
 //! how far their clocks are apart, and which of two starts of one directory is the newer one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::options::Clock;
+use crate::state_machine::SharedState;
 use crate::transport::{Channel, LinkError, Target, Transport, Urgency};
 use crate::types::{NodeId, Peer};
 use crate::wire::{Answer, Header, Refused, Request};
@@ -48,6 +49,8 @@ pub(crate) struct Peers {
     me: Identity,
     clock: Clock,
     transport: Arc<dyn Transport>,
+    /// Says who was removed, and how often each has started.
+    state: Arc<OnceLock<SharedState>>,
     known: Arc<Mutex<BTreeMap<NodeId, Known>>>,
 }
 
@@ -57,8 +60,14 @@ impl Peers {
             me,
             clock,
             transport,
+            state: Arc::default(),
             known: Arc::default(),
         }
+    }
+
+    /// From here on the state is asked as well.
+    pub(crate) fn know(&self, state: &SharedState) {
+        self.state.get_or_init(|| Arc::clone(state));
     }
 
     pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
@@ -90,12 +99,12 @@ impl Peers {
         if header.from != from {
             return Err(Refused::OtherNode);
         }
+        self.check_state(header)?;
         let wall = (self.clock)().0;
         let mut known = self.lock();
         if let Some(before) = known.get(&from) {
             let older = header.start < before.start;
-            let copied = header.start == before.start && header.boot != before.boot;
-            if older || copied {
+            if older || is_copy(header, before.start, before.boot) {
                 return Err(Refused::RolledBack);
             }
         }
@@ -107,6 +116,23 @@ impl Peers {
         };
         known.insert(from, heard);
         Ok(())
+    }
+
+    /// What the cluster has agreed on counts beside what this node has heard by itself.
+    fn check_state(&self, header: &Header) -> Result<(), Refused> {
+        let (Some(state), Ok(node)) = (self.state.get(), u32::try_from(header.from)) else {
+            return Ok(());
+        };
+        let state = state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.is_removed(node) {
+            return Err(Refused::Removed);
+        }
+        match state.starts(node) {
+            Some((start, boot)) if header.start < start || is_copy(header, start, boot) => {
+                Err(Refused::RolledBack)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(crate) fn heard(&self) -> BTreeMap<NodeId, Heard> {
@@ -163,6 +189,11 @@ impl Peers {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Two programs that count the same start of one directory.
+const fn is_copy(header: &Header, start: u64, boot: u64) -> bool {
+    header.start == start && header.boot != boot
 }
 
 impl std::fmt::Debug for Peers {

@@ -88,8 +88,7 @@ impl Node {
             }
             for round in 0..12 {
                 let software = format!("{}-{round}", self.boot);
-                self.commit(&cluster, &Command::NodeStop { software })
-                    .await;
+                self.commit(&cluster, &Command::NodeStop { software }).await;
                 self.commit(&cluster, &Command::Seal).await;
             }
             cluster.shutdown().await;
