@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 use tokio::net::lookup_host;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
@@ -20,8 +20,17 @@ use crate::certs::{Role, name_of};
 use crate::transport::{LinkError, Target};
 use crate::types::NodeId;
 
-/// A connection that a peer has greeted, or why there is none.
-type Dialled = Result<Connection, Arc<str>>;
+/// A connection that a peer has greeted.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) connection: Connection,
+    /// Held by the link and by whatever runs on the connection. When the link has gone on to
+    /// another and the last stream has ended, the connection is closed.
+    pub(super) used: mpsc::Sender<()>,
+}
+
+/// A connection, or why there is none.
+type Dialled = Result<Live, Arc<str>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Links(Mutex<HashMap<NodeId, Link>>);
@@ -40,7 +49,7 @@ struct Link {
 enum State {
     Dialling(watch::Receiver<Option<Dialled>>),
     Down { reason: Arc<str>, until: Instant },
-    Up(Connection),
+    Up(Live),
 }
 
 enum Look {
@@ -49,7 +58,7 @@ enum Look {
         watch::Receiver<Option<Dialled>>,
     ),
     Down(Arc<str>),
-    Up(Connection),
+    Up(Live),
     Wait(watch::Receiver<Option<Dialled>>),
 }
 
@@ -73,8 +82,8 @@ impl Links {
                 State::Down { reason, until } if Instant::now() < *until => {
                     return Ok(Look::Down(Arc::clone(reason)));
                 }
-                State::Up(connection) if connection.close_reason().is_none() => {
-                    return Ok(Look::Up(connection.clone()));
+                State::Up(live) if live.connection.close_reason().is_none() => {
+                    return Ok(Look::Up(live.clone()));
                 }
                 State::Down { .. } => back_off = link.back_off,
                 State::Up(_) => {}
@@ -103,7 +112,7 @@ impl Links {
             State::Dialling(_) | State::Down { .. } | State::Up(_) => return,
         }
         link.state = match dialled {
-            Ok(connection) => State::Up(connection.clone()),
+            Ok(live) => State::Up(live.clone()),
             Err(reason) => {
                 let until = Instant::now() + link.back_off;
                 link.back_off = BACK_OFF_MOST.min(link.back_off * 2);
@@ -119,7 +128,7 @@ impl Link {
         match &self.state {
             State::Dialling(_) => true,
             State::Down { until, .. } => Instant::now() < *until,
-            State::Up(connection) => connection.close_reason().is_none(),
+            State::Up(live) => live.connection.close_reason().is_none(),
         }
     }
 }
@@ -138,13 +147,13 @@ pub(super) async fn connection(
     shared: &Arc<Shared>,
     to: &Target,
     deadline: Instant,
-) -> Result<Connection, LinkError> {
+) -> Result<Live, LinkError> {
     if shared.running.get().is_none() || shared.stop.is_cancelled() {
         return Err(unreachable(to, "this node's transport does not run"));
     }
     let tls = shared.current();
     let mut wait = match shared.links.look(to, &tls) {
-        Ok(Look::Up(connection)) => return Ok(connection),
+        Ok(Look::Up(live)) => return Ok(live),
         Ok(Look::Wait(wait)) => wait,
         Ok(Look::Dial(done, wait)) => {
             shared.spawn(dial(Arc::clone(shared), tls, to.clone(), done));
@@ -203,7 +212,7 @@ async fn attempt(shared: &Arc<Shared>, tls: &Arc<Tls>, to: &Target) -> Dialled {
     let mut last = Err("its address is not found".into());
     for address in addresses {
         last = match timeout(DIAL_TIME / count, handshake(shared, tls, to, address)).await {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(live)) => return Ok(live),
             Ok(Err(reason)) => Err(reason),
             Err(_) => Err("nothing is heard from it".into()),
         };
@@ -249,13 +258,15 @@ async fn handshake(
         }
         Err(error) => return Err(said(&error)),
     }
-    let kept = connection.clone();
+    let (used, users) = mpsc::channel(1);
+    let live = Live { connection, used };
     shared.spawn(guard(
         Arc::clone(shared),
-        kept,
+        live.connection.clone(),
         to.node,
         certificate,
         Role::Listener,
+        Some(users),
     ));
-    Ok(connection)
+    Ok(live)
 }

@@ -89,6 +89,7 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, slot: Taken, service: Ar
                 node,
                 certificate,
                 Role::Dialer,
+                None,
             ));
             answer(&shared, node, &connection, &service).await;
             shared.peers.remove(node, &connection);

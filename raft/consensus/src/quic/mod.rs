@@ -25,6 +25,8 @@ mod links;
 mod listen;
 mod shared;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::fmt;
@@ -314,9 +316,9 @@ async fn call(
         return Err(unreachable(to, &reason));
     }
     let deadline = Instant::now() + within;
-    let connection = links::connection(shared, to, deadline).await?;
-    let heard = heard(&connection);
-    let exchange = streams::call(&connection, &shared.budget, urgency, message);
+    let live = links::connection(shared, to, deadline).await?;
+    let heard = heard(&live.connection);
+    let exchange = streams::call(&live.connection, &shared.budget, urgency, message);
     match timeout_at(deadline, exchange).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(CallFailure::Unsent(lost))) => Err(unreachable(to, &lost.reason)),
@@ -324,7 +326,7 @@ async fn call(
             node: to.node,
             reason: lost.reason,
         }),
-        Err(_) => Err(late(shared, to, &connection, heard)),
+        Err(_) => Err(late(shared, to, &live.connection, heard)),
     }
 }
 
@@ -335,12 +337,12 @@ async fn open(
     within: Duration,
 ) -> Result<Channel, LinkError> {
     let deadline = Instant::now() + within;
-    let connection = links::connection(shared, to, deadline).await?;
-    let heard = heard(&connection);
-    match timeout_at(deadline, streams::open(shared, &connection, urgency)).await {
+    let live = links::connection(shared, to, deadline).await?;
+    let heard = heard(&live.connection);
+    match timeout_at(deadline, streams::open(shared, &live, urgency)).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(lost)) => Err(unreachable(to, &lost.reason)),
-        Err(_) => Err(late(shared, to, &connection, heard)),
+        Err(_) => Err(late(shared, to, &live.connection, heard)),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use quinn::{Connection, Endpoint, ServerConfig, VarInt};
 use rustls_pki_types::CertificateDer;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -168,35 +168,46 @@ pub(super) fn close(connection: &Connection, code: Code) {
     connection.close(code.wire(), b"");
 }
 
-/// Ends a connection when its peer's certificate lapses: at its end, or when the authority that
-/// signed it is no longer trusted.
+/// Ends a connection when its peer's certificate lapses (at its end, or when the authority that
+/// signed it is no longer trusted), and when nobody uses it who once could: that is when the
+/// channel's senders are gone. Without one, the dialer says when it ends.
 pub(super) async fn guard(
     shared: Arc<Shared>,
     connection: Connection,
     node: NodeId,
     certificate: CertificateDer<'static>,
     role: Role,
+    mut users: Option<mpsc::Receiver<()>>,
 ) {
     let mut identities = shared.tls.subscribe();
     loop {
-        tokio::select! {
-            reason = connection.closed() => {
-                info!(node, ?role, %reason, "a connection has ended");
-                return;
-            }
-            () = shared.stop.cancelled() => return,
-            _ = identities.changed() => {}
-            () = sleep(RECHECK) => {}
-        }
+        // Ahead of the first wait, too: the identity may have changed since the handshake.
         if !shared.current().still_trusts(&certificate, role) {
             warn!(
                 node,
                 ?role,
                 "a connection is ended: its certificate is no longer good"
             );
-            close(&connection, Code::LapsedCertificate);
-            return;
+            return close(&connection, Code::LapsedCertificate);
         }
+        tokio::select! {
+            reason = connection.closed() => {
+                info!(node, ?role, %reason, "a connection has ended");
+                return;
+            }
+            () = unused(&mut users) => return close(&connection, Code::Done),
+            () = shared.stop.cancelled() => return,
+            _ = identities.changed() => {}
+            () = sleep(RECHECK) => {}
+        }
+    }
+}
+
+async fn unused(users: &mut Option<mpsc::Receiver<()>>) {
+    match users {
+        // Nothing is ever sent: it comes back when all senders are gone.
+        Some(users) => while users.recv().await.is_some() {},
+        None => std::future::pending().await,
     }
 }
 

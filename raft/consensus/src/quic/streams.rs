@@ -14,6 +14,7 @@ use super::limits::{
     BULK_BYTES_LIMIT, MESSAGE_BYTES_FREE, READ_CHUNKS, URGENT_BYTES_LIMIT, USUAL_BYTES_LIMIT,
     WRITE_MESSAGES,
 };
+use super::links::Live;
 use super::shared::Shared;
 use crate::transport::{CHANNEL_MESSAGES, Channel, Urgency};
 
@@ -311,10 +312,10 @@ pub(super) async fn call(
 /// The dialer's end of a channel, once the listener has taken it.
 pub(super) async fn open(
     shared: &Arc<Shared>,
-    connection: &Connection,
+    live: &Live,
     urgency: Urgency,
 ) -> Result<Channel, Lost> {
-    let (send, receive) = connection.open_bi().await?;
+    let (send, receive) = live.connection.open_bi().await?;
     let mut writer = Writer::new(send, urgency);
     let ahead = write_opening((Kind::Channel, urgency));
     writer.write(&mut [Bytes::copy_from_slice(&ahead)]).await?;
@@ -322,7 +323,7 @@ pub(super) async fn open(
     if reader.bytes().await? != [TAKEN] {
         return Err(Lost::new("what it sends cannot be read"));
     }
-    Ok(pump(shared, writer, reader, urgency))
+    Ok(pump(shared, writer, reader, urgency, Some(&live.used)))
 }
 
 /// The listener's end of a channel.
@@ -333,14 +334,28 @@ pub(super) async fn take(
     urgency: Urgency,
 ) -> Result<Channel, Lost> {
     writer.write(&mut [Bytes::from_static(&[TAKEN])]).await?;
-    Ok(pump(shared, writer, reader, urgency))
+    Ok(pump(shared, writer, reader, urgency, None))
 }
 
-fn pump(shared: &Arc<Shared>, writer: Writer, reader: Reader, urgency: Urgency) -> Channel {
+fn pump(
+    shared: &Arc<Shared>,
+    writer: Writer,
+    reader: Reader,
+    urgency: Urgency,
+    used: Option<&mpsc::Sender<()>>,
+) -> Channel {
     let (send, outbound) = mpsc::channel(CHANNEL_MESSAGES);
     let (inbound, receive) = mpsc::channel(CHANNEL_MESSAGES);
-    shared.spawn(write_all(writer, outbound, urgency));
-    shared.spawn(read_all(Arc::clone(shared), reader, inbound, urgency));
+    let (writing, reading) = (used.cloned(), used.cloned());
+    let all = Arc::clone(shared);
+    shared.spawn(async move {
+        write_all(writer, outbound, urgency).await;
+        drop(writing);
+    });
+    shared.spawn(async move {
+        read_all(all, reader, inbound, urgency).await;
+        drop(reading);
+    });
     Channel { send, receive }
 }
 

@@ -50,7 +50,7 @@ async fn streams_that_are_none_of_ours_end_alone() {
     let two = Node::new(identity(&authority, 2));
     let raw = Raw::showing(&authority, &identity(&authority, 1), "tollbook-peer/1");
     let connection = raw.connect(&two.target()).await;
-    let cases: [(&[u8], bool, u32); 11] = [
+    let cases: [(&[u8], bool, u32); 12] = [
         // Kinds and urgencies that are none; half an opening; nothing.
         (b"\0\x02\0\0\0\0", true, MALFORMED),
         (b"\x03\x02\0\0\0\0", true, MALFORMED),
@@ -62,6 +62,7 @@ async fn streams_that_are_none_of_ours_end_alone() {
         (b"\x01\x02\0\0\0\x64only ten", true, MALFORMED),
         (b"\x01\x02\0\0", true, MALFORMED),
         (b"\x01\x02\0\0\0\x01ab", true, MALFORMED),
+        (b"\x01\x02\0\0\0\x01a\0\0\0\x01b", true, MALFORMED),
         // Lengths above the limits: refused before more comes.
         (b"\x01\x03\0\x01\0\x01", false, TOO_LONG),
         (b"\x01\x02\xff\xff\xff\xff", false, TOO_LONG),
@@ -70,7 +71,7 @@ async fn streams_that_are_none_of_ours_end_alone() {
         assert_eq!(said(&connection, bytes, end).await, Err(code), "{bytes:?}");
     }
     assert_eq!(two.calls(), 0);
-    assert_eq!(two.quic.stats().streams_refused, 11);
+    assert_eq!(two.quic.stats().streams_refused, 12);
     let answer = said(&connection, b"\x01\x02\0\0\0\x05hello", true).await;
     assert_eq!(answer.unwrap(), b"\0\0\0\x071:hello");
 }
