@@ -13,6 +13,7 @@ mod failure;
 mod findings;
 mod grant;
 mod init;
+mod join;
 mod out;
 mod policy;
 mod run;
@@ -87,6 +88,7 @@ enum Command {
     Demo(run::Demo),
     /// Make the directory of a new node
     Init(init::Init),
+    Join(join::JoinCluster),
     /// Run the node of a directory
     Serve(run::Serve),
     /// Upstream MCP servers
@@ -148,6 +150,7 @@ fn run(command: Command, asked: Option<Form>) -> Result<Exit, Failure> {
         Command::Dev(dev) => run::dev(dev),
         Command::Demo(demo) => run::demo(&demo),
         Command::Init(init) => init::run(init, form.plain()?),
+        Command::Join(join) => join::run(join, form.plain()?),
         Command::Serve(serve) => run::serve(serve),
         Command::Server(server) => server::run(server, form.plain()?),
         Command::Grant(grant) => grant::run(grant, form.plain()?),

@@ -20,10 +20,12 @@ use tollbook_audit::note::LogKey;
 use tollbook_audit::{hex, layout, trust};
 use tollbook_state::command::TokenHash;
 
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::token::{Class, Token, TokenError};
 
 mod max_signed;
+mod peer_keys;
 
 pub use max_signed::MaxSigned;
 
@@ -178,13 +180,10 @@ impl Dir {
     /// Makes a node's directory: keys, admin token, trust policy, configuration. Refuses one that
     /// holds anything.
     pub fn init(root: &Path, config: &Config) -> Result<Self, DirError> {
-        let dir = Self::at(root);
-        let made = dir.make_root()?;
-        let done = dir.fill(config);
-        if done.is_err() {
-            dir.unmake(made);
-        }
-        done.map(|()| dir)
+        let making = Making::begin(root, &config.node.name)?;
+        let keys = ClusterKeys::generate(&config.cluster.origin)?;
+        making.dir.make_peer_keys(config, Clock::default().wall())?;
+        making.finish(config, &keys)
     }
 
     /// A directory that a node can start from: all there, and no secret open to others.
@@ -364,51 +363,103 @@ impl Dir {
         }
         Ok(made)
     }
+}
 
-    /// A crash on the way leaves a directory without `tollbook.toml`, which is written last: `open`
-    /// says that it is not whole, `init` that it is not empty. Nothing was signed with its keys.
-    fn fill(&self, config: &Config) -> Result<(), DirError> {
-        let root = &self.root;
-        fs::set_permissions(root, fs::Permissions::from_mode(0o700))
-            .map_err(|source| io_error("change", root, source))?;
-        for name in [KEYS, "db", "log"] {
-            make_dir(&self.path(name))?;
-        }
+/// The keys that all members of a cluster hold.
+pub struct ClusterKeys {
+    /// Signs checkpoints.
+    pub log: LogKey,
+    /// Seals session ids.
+    pub session: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for ClusterKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterKeys").finish_non_exhaustive()
+    }
+}
+
+impl ClusterKeys {
+    fn generate(origin: &str) -> Result<Self, DirError> {
         let mut seed = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut *seed).map_err(DirError::Random)?;
-        let origin = &config.cluster.origin;
-        let log_key = LogKey::from_seed(origin, &seed).map_err(|_| DirError::Origin {
-            origin: origin.clone(),
+        let log = LogKey::from_seed(origin, &seed).map_err(|_| DirError::Origin {
+            origin: origin.to_owned(),
         })?;
-        write_whole(
-            &self.path(LOG_KEY),
-            log_key.to_secret_text().as_bytes(),
-            0o600,
-        )?;
-        let mut session_key = Zeroizing::new([0u8; 32]);
-        getrandom::fill(&mut *session_key).map_err(DirError::Random)?;
-        write_whole(&self.path(SESSION_KEY), &*session_key, 0o600)?;
-        let admin = Token::generate(Class::Admin).map_err(DirError::Random)?;
-        let hashes = AdminHashes(vec![(admin.id(), admin.hash())]);
-        write_whole(&self.path(ADMIN_HASHES), hashes.write().as_bytes(), 0o600)?;
-        let text = Zeroizing::new(format!("{}\n", admin.expose()));
-        write_whole(&self.path(ADMIN_TOKEN), text.as_bytes(), 0o600)?;
-        let trusted = trust::single_signer_text(&log_key.verifier());
-        write_whole(&self.path(TRUST), trusted.as_bytes(), 0o644)?;
-        write_whole(&self.path(CONFIG), config.write().as_bytes(), 0o644)
+        let mut session = Zeroizing::new([0u8; 32]);
+        getrandom::fill(&mut *session).map_err(DirError::Random)?;
+        Ok(Self { log, session })
+    }
+}
+
+/// A directory that is being made. Dropped before it is finished, what was made is taken away; what
+/// cannot be removed stays, and the next attempt names it.
+///
+/// A crash on the way leaves a directory without `tollbook.toml`, which is written last: `open`
+/// says that it is not whole, `init` that it is not empty. Nothing was signed with its keys.
+#[derive(Debug)]
+pub struct Making {
+    dir: Dir,
+    made_root: bool,
+    finished: bool,
+}
+
+impl Making {
+    /// Makes the directory and the node's own cosigning key. Refuses one that holds anything.
+    pub fn begin(root: &Path, name: &str) -> Result<Self, DirError> {
+        let dir = Dir::at(root);
+        let made_root = dir.make_root()?;
+        let making = Self {
+            dir,
+            made_root,
+            finished: false,
+        };
+        fs::set_permissions(root, fs::Permissions::from_mode(0o700))
+            .map_err(|source| io_error("change", root, source))?;
+        for folder in [KEYS, "db", "log"] {
+            make_dir(&making.dir.path(folder))?;
+        }
+        making.dir.make_node_key(name)?;
+        Ok(making)
     }
 
-    /// After a failed `fill`, in a directory that was empty before: takes away what it made. What
-    /// cannot be removed stays, and the next `init` names it.
-    fn unmake(&self, made_root: bool) {
+    /// The directory, not whole yet.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Writes the rest, the configuration last.
+    pub fn finish(mut self, config: &Config, keys: &ClusterKeys) -> Result<Dir, DirError> {
+        let dir = &self.dir;
+        let log_key = keys.log.to_secret_text();
+        write_whole(&dir.path(LOG_KEY), log_key.as_bytes(), 0o600)?;
+        write_whole(&dir.path(SESSION_KEY), &*keys.session, 0o600)?;
+        let admin = Token::generate(Class::Admin).map_err(DirError::Random)?;
+        let hashes = AdminHashes(vec![(admin.id(), admin.hash())]);
+        write_whole(&dir.path(ADMIN_HASHES), hashes.write().as_bytes(), 0o600)?;
+        let text = Zeroizing::new(format!("{}\n", admin.expose()));
+        write_whole(&dir.path(ADMIN_TOKEN), text.as_bytes(), 0o600)?;
+        let trusted = trust::single_signer_text(&keys.log.verifier());
+        write_whole(&dir.path(TRUST), trusted.as_bytes(), 0o644)?;
+        write_whole(&dir.path(CONFIG), config.write().as_bytes(), 0o644)?;
+        self.finished = true;
+        Ok(self.dir.clone())
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
         for name in [KEYS, "db", "log"] {
-            drop(fs::remove_dir_all(self.path(name)));
+            drop(fs::remove_dir_all(self.dir.path(name)));
         }
         for name in [ADMIN_TOKEN, TRUST, CONFIG] {
-            drop(fs::remove_file(self.path(name)));
+            drop(fs::remove_file(self.dir.path(name)));
         }
-        if made_root {
-            drop(fs::remove_dir(&self.root));
+        if self.made_root {
+            drop(fs::remove_dir(&self.dir.root));
         }
     }
 }
@@ -527,7 +578,7 @@ fn admin_hash(line: &str) -> Option<([u8; 12], TokenHash)> {
 }
 
 /// 64 hex digits.
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits: Option<Vec<u8>> = text
         .chars()
         .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))

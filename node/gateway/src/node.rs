@@ -1,5 +1,6 @@
 //! A running node: what its tasks share, and its life from start to orderly stop.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use tollbook_audit::head::Head;
 use tollbook_audit::note::LogKey;
-use tollbook_raft::{Cluster, FrameHook, Options, Peer, StartError};
+use tollbook_raft::{
+    Cluster, CommitError, FrameHook, Options, Quic, QuicError, QuicSettings, StartError, Transport,
+};
+use tollbook_state::CommandResult;
 use tollbook_state::command::{Command, Genesis, Micros, SPEAKS};
-use tollbook_state::{CommandResult, State};
 use tollbook_storage::{EngineError, Paths, Rocks};
 
 use crate::asked::Asked;
@@ -24,6 +27,7 @@ use crate::config::Config;
 use crate::dir::{Dir, DirError, Lock, Run};
 use crate::grants::{Grant, Grants};
 use crate::inbound::{Inbound, Names};
+use crate::joining::Late;
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, Limits};
 use crate::metrics::Metrics;
@@ -33,7 +37,7 @@ use crate::routes::Routes;
 use crate::session::SessionKey;
 use crate::upstream::secret::Secrets;
 use crate::upstream::{Pool, PoolLimits, trust};
-use crate::{admin, checkpoint, listen, watchers};
+use crate::{admin, checkpoint, joining, listen, membership, watchers};
 
 /// Version of the program, as records tell it.
 pub(crate) const SOFTWARE: &str = concat!("tollbook ", env!("CARGO_PKG_VERSION"));
@@ -42,12 +46,16 @@ pub(crate) const SOFTWARE: &str = concat!("tollbook ", env!("CARGO_PKG_VERSION")
 const SERVER_ANSWERS: usize = 64;
 /// For calls that a stop has cut, and for connections that end with it, to finish.
 const LAST: Duration = Duration::from_secs(5);
+/// Between two words on what a start waits for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a running node's tasks share.
 #[derive(Debug)]
 pub struct Node {
     /// Grants, servers, policies, counters, the book.
     pub cluster: Arc<Cluster>,
+    /// The way to peers.
+    pub(crate) quic: Arc<Quic>,
     /// Its directory.
     pub dir: Dir,
     /// How it was configured.
@@ -99,6 +107,20 @@ pub struct Node {
     disk_low: AtomicBool,
     failed: AtomicBool,
     base_url: String,
+    /// Counts the starts of the directory.
+    started: u64,
+}
+
+/// What a node is put together from.
+struct Parts {
+    cluster: Arc<Cluster>,
+    quic: Arc<Quic>,
+    dir: Dir,
+    config: Config,
+    stamps: Arc<Stamps>,
+    clock: Clock,
+    data: SocketAddr,
+    started: u64,
 }
 
 /// How a node is started, beside its directory.
@@ -162,6 +184,9 @@ pub enum NodeError {
         /// What came instead.
         reason: String,
     },
+    /// The way to peers.
+    #[error(transparent)]
+    Peers(#[from] QuicError),
     /// Consensus.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -176,6 +201,8 @@ pub struct Running {
     pub data: SocketAddr,
     /// The admin plane's address.
     pub admin: SocketAddr,
+    /// Where peers reach it, over UDP.
+    pub peer: SocketAddr,
     background: TaskTracker,
     _lock: Lock,
 }
@@ -197,21 +224,26 @@ impl Running {
         let admin = bind(&config.listen.admin.to_string()).await?;
         let (data_at, admin_at) = (address(&data)?, address(&admin)?);
         let stamps = Arc::new(Stamps::new(start.clock));
-        let cluster = open_cluster(&dir, &config, &start, Arc::clone(&stamps)).await?;
-        let cluster = Arc::new(cluster);
-        let node = Node::new(
-            Arc::clone(&cluster),
+        let late = Late::default();
+        let quic = bind_peers(&dir, &config, &start, Arc::clone(&late)).await?;
+        let peer_at = quic.local_address();
+        let started = dir.next_start()?;
+        let mut options = options(&dir, &config, &start, &stamps)?;
+        options.start = started;
+        options.peer = membership::peer(&dir, &config, peer_at)?;
+        options.transport = Arc::clone(&quic) as Arc<dyn Transport>;
+        let cluster = Arc::new(open_cluster(&dir, options).await?);
+        let parts = Parts {
+            cluster: Arc::clone(&cluster),
+            quic,
             dir,
             config,
             stamps,
-            start.clock,
-            data_at,
-        );
-        let node = match node {
-            Ok(node) => node.begin(&start).await.map(|()| node),
-            Err(error) => Err(error),
+            clock: start.clock,
+            data: data_at,
+            started,
         };
-        let node = match node {
+        let node = match Node::new(parts) {
             Ok(node) => Arc::new(node),
             Err(error) => {
                 // It runs on threads of its own and holds the directory.
@@ -219,20 +251,29 @@ impl Running {
                 return Err(error);
             }
         };
+        late.get_or_init(|| Arc::downgrade(&node));
         let background = TaskTracker::new();
-        background.spawn(listen::run(Arc::clone(&node), data));
         background.spawn(admin::run(Arc::clone(&node), admin));
+        if let Err(error) = node.begin(&start).await {
+            node.stopping.cancel();
+            node.ended.cancel();
+            cluster.shutdown().await;
+            return Err(error);
+        }
+        background.spawn(listen::run(Arc::clone(&node), data));
         background.spawn(checkpoint::seal_regularly(Arc::clone(&node)));
         background.spawn(checkpoint::sign_as_synced(Arc::clone(&node)));
         background.spawn(watchers::compile_policies(Arc::clone(&node)));
         background.spawn(watchers::count_refusals(Arc::clone(&node)));
         background.spawn(watchers::settle(Arc::clone(&node)));
         background.spawn(watchers::watch_disk(Arc::clone(&node)));
+        background.spawn(membership::keep_address(Arc::clone(&node), peer_at));
+        background.spawn(membership::renew_certificate(Arc::clone(&node)));
         checkpoint::make(&node).await;
         let run = Run {
             data: node.base_url.clone(),
             admin: format!("http://{admin_at}"),
-            peer: None,
+            peer: Some(peer_at.to_string()),
             pid: std::process::id(),
         };
         node.dir.write_run(&run)?;
@@ -240,6 +281,7 @@ impl Running {
             node,
             data: data_at,
             admin: admin_at,
+            peer: peer_at,
             background,
             _lock: lock,
         })
@@ -252,6 +294,8 @@ impl Running {
             node, background, ..
         } = self;
         node.stopping.cancel();
+        // First, so that the others need not find out by themselves that their leader is gone.
+        membership::hand_over(&node).await;
         let all = u32::try_from(node.limits.calls).unwrap_or(u32::MAX);
         let drained = tokio::time::timeout(node.deadlines.drain, node.slots.acquire_many(all));
         if drained.await.is_err() {
@@ -268,8 +312,10 @@ impl Running {
         let stop = Command::NodeStop {
             software: SOFTWARE.to_owned(),
         };
-        if let Err(error) = node.cluster.commit(&stop).await {
-            tracing::warn!(%error, "the stop was not recorded");
+        match tokio::time::timeout(LAST, node.cluster.commit(&stop)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the stop was not recorded"),
+            Err(_late) => tracing::warn!("the stop was not recorded: no quorum"),
         }
         checkpoint::make(&node).await;
         node.ended.cancel();
@@ -283,14 +329,17 @@ impl Running {
 }
 
 impl Node {
-    fn new(
-        cluster: Arc<Cluster>,
-        dir: Dir,
-        config: Config,
-        stamps: Arc<Stamps>,
-        clock: Clock,
-        data: SocketAddr,
-    ) -> Result<Self, NodeError> {
+    fn new(parts: Parts) -> Result<Self, NodeError> {
+        let Parts {
+            cluster,
+            quic,
+            dir,
+            config,
+            stamps,
+            clock,
+            data,
+            started,
+        } = parts;
         let (limits, deadlines) = (config.limits.clone(), config.deadlines.clone());
         let tasks = TaskTracker::new();
         let tls = trust().config;
@@ -314,6 +363,7 @@ impl Node {
                 tasks.clone(),
             ),
             cluster,
+            quic,
             names: names(&config, data),
             grants: Grants,
             policies: Policies::default(),
@@ -336,6 +386,7 @@ impl Node {
             disk_low: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             base_url,
+            started,
             dir,
             config,
             limits,
@@ -345,8 +396,12 @@ impl Node {
     }
 
     /// Begins the log where there is none, and records this start. Closes what earlier boots of
-    /// this node left open.
+    /// this node left open. A member of a larger cluster waits here until the others can be heard.
     async fn begin(&self, start: &Start) -> Result<(), NodeError> {
+        // Alone, all that the log holds is applied by this time; with peers it may not be.
+        if !membership::begins(&self.config) || self.cluster.status().members.len() > 1 {
+            self.await_log().await?;
+        }
         let (known, now) = self.cluster.read(|state| {
             (
                 state
@@ -372,11 +427,11 @@ impl Node {
             }
             self.check_clock(now, start.accept_clock)?;
         } else {
-            let log_key = self.log_key.verifier().to_string();
+            let node_key = self.dir.node_key()?.verifier().to_string();
             let genesis = Genesis {
                 origin: configured,
-                members: vec![(self.config.node.id, log_key.clone())],
-                log_key,
+                members: vec![(self.config.node.id, node_key)],
+                log_key: self.log_key.verifier().to_string(),
                 software: SOFTWARE.to_owned(),
                 prior: None,
             };
@@ -388,27 +443,46 @@ impl Node {
             })
             .await?;
         }
-        let known = |book: &State| {
-            book.starts(self.config.node.id)
-                .map_or(0, |(start, _)| start)
-        };
         self.first(Command::NodeStart {
             software: SOFTWARE.to_owned(),
-            start: self.cluster.read(known).saturating_add(1),
+            start: self.started,
             speaks: SPEAKS,
         })
         .await
     }
 
+    /// Until the others have sent the log's beginning.
+    async fn await_log(&self) -> Result<(), NodeError> {
+        let mut applied = self.cluster.applied();
+        while self.cluster.read(|state| state.genesis().is_none()) {
+            tokio::select! {
+                changed = applied.changed() => if changed.is_err() {
+                    return Err(NodeError::Begin {
+                        reason: "the node ended".to_owned(),
+                    });
+                },
+                () = tokio::time::sleep(PATIENCE) => {
+                    tracing::warn!("nothing is heard from the cluster yet; waiting");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits one of the first entries, for as long as it takes to find a quorum.
     async fn first(&self, command: Command) -> Result<(), NodeError> {
-        match self.cluster.commit(&command).await {
-            Ok(CommandResult::Recorded { .. }) => Ok(()),
-            Ok(other) => Err(NodeError::Begin {
-                reason: format!("{other:?}"),
-            }),
-            Err(error) => Err(NodeError::Begin {
-                reason: error.to_string(),
-            }),
+        loop {
+            let reason = match self.cluster.commit(&command).await {
+                Ok(CommandResult::Recorded { .. }) => return Ok(()),
+                // A start that was recorded, whose receipt was lost, is not recorded twice.
+                Err(error @ (CommitError::NoLeader | CommitError::Unknown)) => {
+                    tracing::warn!(%error, "the cluster has no quorum yet; waiting");
+                    continue;
+                }
+                Ok(other) => format!("{other:?}"),
+                Err(error) => error.to_string(),
+            };
+            return Err(NodeError::Begin { reason });
         }
     }
 
@@ -550,12 +624,54 @@ impl Node {
     }
 }
 
-async fn open_cluster(
+/// Binds the address for peers. With port 0 it is another one at each start, and members are told.
+async fn bind_peers(
     dir: &Dir,
     config: &Config,
     start: &Start,
-    stamps: Arc<Stamps>,
-) -> Result<Cluster, NodeError> {
+    late: Late,
+) -> Result<Arc<Quic>, NodeError> {
+    let clock = start.clock;
+    dir.make_node_key(&config.node.name)?;
+    dir.make_peer_keys(config, clock.wall())?;
+    let address = config.listen.peer.to_string();
+    let listen = tokio::net::lookup_host(&address)
+        .await
+        .and_then(|mut found| found.next().ok_or_else(|| ErrorKind::NotFound.into()));
+    let listen = listen.map_err(|source| NodeError::Bind { address, source })?;
+    let settings = QuicSettings {
+        listen,
+        identity: dir.peer_identity(config)?,
+        clock: Arc::new(move || clock.wall()),
+        on_join: Some(joining::hook(late)),
+    };
+    Ok(Quic::bind(settings)?)
+}
+
+fn options(
+    dir: &Dir,
+    config: &Config,
+    start: &Start,
+    stamps: &Arc<Stamps>,
+) -> Result<Options, NodeError> {
+    let mut boot = [0; 8];
+    getrandom::fill(&mut boot).map_err(|error| NodeError::Begin {
+        reason: error.to_string(),
+    })?;
+    let boot = u64::from_le_bytes(boot);
+    let stamps = Arc::clone(stamps);
+    let mut options = Options::new(config.node.id, boot, Arc::new(move || stamps.stamp()));
+    options.cluster.clone_from(&config.cluster.origin);
+    options.begins = membership::begins(config);
+    options.max_signed = dir.max_signed()?.map(|signed| tollbook_raft::MaxSigned {
+        size: signed.size,
+        root: signed.root,
+    });
+    options.on_frames.clone_from(&start.on_frames);
+    Ok(options)
+}
+
+async fn open_cluster(dir: &Dir, options: Options) -> Result<Cluster, NodeError> {
     let paths = Paths {
         database: dir.db(),
         segments: dir.log().join("seg"),
@@ -564,23 +680,6 @@ async fn open_cluster(
     let engine = engine.map_err(|error| NodeError::Begin {
         reason: error.to_string(),
     })??;
-    let mut boot = [0; 8];
-    getrandom::fill(&mut boot).map_err(|error| NodeError::Begin {
-        reason: error.to_string(),
-    })?;
-    let boot = u64::from_le_bytes(boot);
-    let mut options = Options::new(config.node.id, boot, Arc::new(move || stamps.stamp()));
-    options.cluster.clone_from(&config.cluster.origin);
-    options.peer = Peer {
-        name: config.node.name.clone(),
-        data_address: config.listen.data.to_string(),
-        ..Peer::default()
-    };
-    options.max_signed = dir.max_signed()?.map(|signed| tollbook_raft::MaxSigned {
-        size: signed.size,
-        root: signed.root,
-    });
-    options.on_frames.clone_from(&start.on_frames);
     Ok(Cluster::start(options, engine).await?)
 }
 

@@ -70,9 +70,10 @@ pub async fn run(dir: &Path, serve: Serve) -> Result<(), ServeError> {
     };
     let node = Arc::clone(&running.node);
     say(&format!(
-        "ready data={} admin=http://{} peer=none",
+        "ready data={} admin=http://{} peer={}",
         node.base_url(),
-        running.admin
+        running.admin,
+        running.peer
     ));
     tokio::select! {
         () = stop.wait() => say("stopping: no new calls; those on their way may end"),

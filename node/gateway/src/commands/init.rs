@@ -1,5 +1,6 @@
 //! `tollbook init`.
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Exit, Failure, Output, note, out};
-use crate::config::{Address, Config, is_log_origin};
+use crate::config::{Address, Config, Listen, is_log_origin};
 use crate::dir::Dir;
 
 /// Makes a directory with configuration, keys, an admin token and a trust policy for the auditor.
@@ -27,9 +28,10 @@ pub(super) struct Init {
     /// Where the admin API listens
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7301", value_parser = address)]
     admin: Address,
-    /// Where other nodes connect
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7302", value_parser = address)]
-    peer: Address,
+    /// Where other nodes connect, over UDP; default 127.0.0.1:7302, or any free port where
+    /// `--listen` asks for one
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    peer: Option<Address>,
     /// What other nodes reach this one by, where it is not `--peer`
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     advertise_peer: Option<Address>,
@@ -52,10 +54,7 @@ pub(super) fn run(init: Init, output: Output) -> Result<Exit, Failure> {
     let mut config = Config::default();
     config.node.id = 1;
     config.node.name = "node-1".to_owned();
-    config.listen.data = init.listen;
-    config.listen.admin = init.admin;
-    config.listen.peer = init.peer;
-    config.listen.advertise_peer = init.advertise_peer;
+    config.listen = listen(init.listen, init.admin, init.peer, init.advertise_peer)?;
     config.cluster.origin = log_origin(&init.origin)?;
     let dir = Dir::init(&init.dir, &config)?;
     let shown = init.dir.display();
@@ -81,6 +80,42 @@ pub(super) fn run(init: Init, output: Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Where a node listens. One whose data port is any free one is a trial, so its peers' is too; but
+/// that one is chosen once, since the others remember it.
+pub(super) fn listen(
+    data: Address,
+    admin: Address,
+    peer: Option<Address>,
+    advertise_peer: Option<Address>,
+) -> Result<Listen, Failure> {
+    let default = if data.port() == 0 {
+        "127.0.0.1:0"
+    } else {
+        "127.0.0.1:7302"
+    };
+    let wrong = |found: &str| Failure::Argument {
+        name: "--peer",
+        found: found.to_owned(),
+        wanted: "HOST:PORT of this machine",
+    };
+    let mut peer = peer
+        .or_else(|| Address::parse(default))
+        .ok_or_else(|| wrong(default))?;
+    if peer.port() == 0 {
+        let socket = UdpSocket::bind(peer.to_string());
+        let free = socket.and_then(|socket| socket.local_addr());
+        let free = free.map_err(|_| wrong(&peer.to_string()))?;
+        let chosen = format!("{}:{}", peer.host(), free.port());
+        peer = Address::parse(&chosen).ok_or_else(|| wrong(&chosen))?;
+    }
+    Ok(Listen {
+        data,
+        admin,
+        peer,
+        advertise_peer,
+    })
+}
+
 /// The log's name: whose it is, and a part that no other log has.
 fn log_origin(name: &str) -> Result<String, Failure> {
     let origin = format!("{name}/tollbook/{}", Uuid::new_v4());
@@ -94,6 +129,6 @@ fn log_origin(name: &str) -> Result<String, Failure> {
     Ok(origin)
 }
 
-fn address(text: &str) -> Result<Address, &'static str> {
+pub(super) fn address(text: &str) -> Result<Address, &'static str> {
     Address::parse(text).ok_or("give HOST:PORT, such as `127.0.0.1:7300`")
 }

@@ -107,6 +107,7 @@ fn of_node(error: NodeError) -> Failure {
         NodeError::Clock { .. } => ("TB-NODE-CLOCK", Exit::Usage),
         NodeError::LogKey { .. } => ("TB-NODE-KEY", Exit::Usage),
         NodeError::Origin { .. } => ("TB-NODE-ORIGIN", Exit::Usage),
+        NodeError::Peers(_) => ("TB-NODE-PEERS", Exit::Usage),
         NodeError::Engine(_) => ("TB-NODE-STORAGE", Exit::Failed),
         NodeError::Start(_) => ("TB-NODE-START", Exit::Failed),
         NodeError::Begin { .. } | NodeError::Dir(_) => ("TB-NODE-BEGIN", Exit::Failed),
@@ -114,7 +115,7 @@ fn of_node(error: NodeError) -> Failure {
     failure(code, exit, error)
 }
 
-fn failure(
+pub(super) fn failure(
     code: &'static str,
     exit: Exit,
     source: impl std::error::Error + Send + Sync + 'static,
@@ -126,7 +127,7 @@ fn failure(
     }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .enable_all()
         .build()

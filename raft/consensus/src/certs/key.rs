@@ -120,6 +120,12 @@ impl ProvedKey {
             .map_err(|_| CertError::Proof)?;
         Ok(Self { public })
     }
+
+    /// The key.
+    #[must_use]
+    pub const fn public(&self) -> [u8; 32] {
+        self.public
+    }
 }
 
 impl PublicKeyData for ProvedKey {
