@@ -44,8 +44,8 @@ pub mod limits {
     pub const LIST_ENTRIES_LIMIT: u32 = 4096;
     /// Messages with segments' names that are read of one peer at a time: thirty years of them.
     pub const LISTS_LIMIT: u32 = 64;
-    /// Bytes of closed segments that are fetched in a second, by default. A disk that syncs the
-    /// log for calls writes at ten times this, and a link of a gigabit carries fifteen.
+    /// Bytes of closed segments that are fetched in a second, by default: a fifteenth of what a
+    /// gigabit link carries, and two syncs of 4 MiB a second on the disk of the node that fetches.
     pub const BYTES_PER_SECOND: u64 = 8 << 20;
     /// How long nobody is asked when nobody had what is missing.
     pub const RETRY_PAUSE: Duration = Duration::from_secs(5);
