@@ -57,6 +57,10 @@ pub(crate) async fn run<E: Engine>(
     let mut group = Vec::new();
     while requests.recv_many(&mut group, FLUSH_REQUESTS_LIMIT).await > 0 {
         let begin = Instant::now();
+        let takes = engine.sync_takes();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         let result = match fatal.check() {
             Ok(()) => engine.sync().map_err(|error| fatal.fail(error)),
             Err(error) => Err(error),

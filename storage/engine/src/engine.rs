@@ -8,6 +8,7 @@
 //! [`Engine::take_in`].
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -151,6 +152,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Makes durable all that was written to log and meta before the call.
     fn sync(&self) -> Result<(), EngineError>;
+
+    /// How long the next [`Engine::sync`] takes beside its call. The twin cannot block, so who
+    /// wants to sync waits that long first; a real disk takes its time in the call.
+    fn sync_takes(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Writes an entry's rows and the mark, as one step: after a crash all of it is there, and
     /// all of the entries before, or nothing. Not durable before [`Engine::flush`]. The frames of

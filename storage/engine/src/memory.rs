@@ -4,8 +4,10 @@
 //! Deterministic: no thread, no clock, no randomness but the seed.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -46,6 +48,11 @@ struct Platter {
     dead: bool,
     /// Which start of the machine this is; engines of earlier ones are dead.
     boot: u64,
+    /// Writes find no room.
+    full: bool,
+    /// The next sync fails.
+    sync_fails: bool,
+    syncs: Syncs,
     /// Log and meta as a reader sees them.
     live: Log,
     /// As they are on disk, before `wal`.
@@ -66,6 +73,23 @@ enum Aside {
     Part(Part),
     /// A head's beginning that waits.
     Staged,
+}
+
+/// How long syncs take.
+#[derive(Debug, Default)]
+struct Syncs {
+    /// At most, usually.
+    usual_us: u64,
+    /// The next one alone, beside that.
+    stall_us: u64,
+    picks: Picks,
+}
+
+/// What a step does to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Sync,
+    Write,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -120,13 +144,20 @@ impl Log {
 
 impl Platter {
     /// One write or sync. With no power left it does nothing, and nothing after it does.
-    fn step(&mut self, boot: u64) -> Result<(), EngineError> {
+    fn step(&mut self, boot: u64, step: Step) -> Result<(), EngineError> {
         self.power(boot)?;
         self.steps += 1;
         if self.fail_at.is_some_and(|step| self.steps >= step) {
             self.dead = true;
         }
-        self.power(boot)
+        self.power(boot)?;
+        match step {
+            Step::Sync if std::mem::take(&mut self.sync_fails) => {
+                Err(failed("sync", io::ErrorKind::Other))
+            }
+            Step::Write if self.full => Err(failed("write", io::ErrorKind::StorageFull)),
+            Step::Sync | Step::Write => Ok(()),
+        }
     }
 
     fn power(&self, boot: u64) -> Result<(), EngineError> {
@@ -170,6 +201,8 @@ impl Platter {
         self.boot += 1;
         self.dead = false;
         self.fail_at = None;
+        self.sync_fails = false;
+        self.syncs.stall_us = 0;
     }
 }
 
@@ -190,12 +223,19 @@ impl File {
             let from = self.bytes.len() - zeros;
             self.bytes.iter_mut().skip(from).for_each(|byte| *byte = 0);
         }
+        // Or arrive as others.
+        if kept > 0
+            && picks.below(4) == 0
+            && let Some(byte) = self.bytes.get_mut(self.synced + picks.below(kept))
+        {
+            *byte ^= 1 << picks.below(8);
+        }
         self.synced = self.bytes.len();
     }
 }
 
 /// A small generator: what a seed survives must be the same on every run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Picks(u64);
 
 impl Picks {
@@ -222,6 +262,48 @@ impl Disk {
     pub fn fail_at(&self, step: u64) {
         let mut platter = self.lock();
         platter.fail_at = Some(platter.steps.saturating_add(step));
+    }
+
+    /// The process ends here: nothing that it still does reaches the disk.
+    pub fn stop(&self) {
+        self.lock().dead = true;
+    }
+
+    /// Writes find no room, or find it again. Outlives a crash.
+    pub fn fill(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    /// Whether writes find no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.lock().full
+    }
+
+    /// The next sync fails, and what it was to make durable is not.
+    pub fn fail_sync(&self) {
+        self.lock().sync_fails = true;
+    }
+
+    /// Syncs take up to `usual_us` from here on, of which the seed picks.
+    pub fn slow_down(&self, usual_us: u64, seed: u64) {
+        let mut platter = self.lock();
+        platter.syncs.usual_us = usual_us;
+        platter.syncs.picks = Picks(seed);
+    }
+
+    /// The next sync takes so much longer.
+    pub fn stall(&self, us: u64) {
+        self.lock().syncs.stall_us = us;
+    }
+
+    /// Ends all faults that are still to strike, but not a power loss that has struck.
+    pub fn mend(&self) {
+        let mut platter = self.lock();
+        platter.full = false;
+        platter.sync_fails = false;
+        platter.fail_at = None;
+        platter.syncs.stall_us = 0;
     }
 
     /// How many writes and syncs there were so far.
@@ -302,9 +384,9 @@ impl Memory {
         Ok(platter)
     }
 
-    fn step(&self) -> Result<MutexGuard<'_, Platter>, EngineError> {
+    fn step(&self, step: Step) -> Result<MutexGuard<'_, Platter>, EngineError> {
         let mut platter = self.disk.lock();
-        platter.step(self.boot)?;
+        platter.step(self.boot, step)?;
         Ok(platter)
     }
 
@@ -319,7 +401,7 @@ impl Memory {
 
 impl Engine for Memory {
     fn append_log(&self, first: u64, entries: &[Bytes]) -> Result<(), EngineError> {
-        let mut platter = self.step()?;
+        let mut platter = self.step(Step::Write)?;
         if let Some(last) = platter.live.last()
             && first != last + 1
         {
@@ -359,12 +441,12 @@ impl Engine for Memory {
     }
 
     fn truncate_log(&self, from: u64) -> Result<(), EngineError> {
-        self.step()?.write(LogWrite::Truncate { from });
+        self.step(Step::Write)?.write(LogWrite::Truncate { from });
         Ok(())
     }
 
     fn purge_log(&self, upto: u64, purged: &[u8]) -> Result<(), EngineError> {
-        self.step()?.write(LogWrite::Purge {
+        self.step(Step::Write)?.write(LogWrite::Purge {
             upto,
             purged: purged.to_vec(),
         });
@@ -372,7 +454,7 @@ impl Engine for Memory {
     }
 
     fn put_meta(&self, key: MetaKey, value: &[u8]) -> Result<(), EngineError> {
-        self.step()?.write(LogWrite::Meta {
+        self.step(Step::Write)?.write(LogWrite::Meta {
             key,
             value: value.to_vec(),
         });
@@ -384,13 +466,20 @@ impl Engine for Memory {
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        let mut platter = self.step()?;
+        let mut platter = self.step(Step::Sync)?;
         platter.synced = platter.wal.len();
         Ok(())
     }
 
+    fn sync_takes(&self) -> Duration {
+        let syncs = &mut self.disk.lock().syncs;
+        let usual = usize::try_from(syncs.usual_us).unwrap_or(usize::MAX);
+        let usual = syncs.picks.below(usual.saturating_add(1)) as u64;
+        Duration::from_micros(usual + std::mem::take(&mut syncs.stall_us))
+    }
+
     fn apply(&self, index: u64, mark: &[u8], writes: &[StateWrite]) -> Result<(), EngineError> {
-        let mut platter = self.step()?;
+        let mut platter = self.step(Step::Write)?;
         for (key, value) in writes {
             match value {
                 Some(value) => platter.state.rows.insert(key.clone(), value.clone()),
@@ -410,7 +499,7 @@ impl Engine for Memory {
         mark: &[u8],
         rows: &[(Vec<u8>, Vec<u8>)],
     ) -> Result<(), EngineError> {
-        let mut platter = self.step()?;
+        let mut platter = self.step(Step::Write)?;
         platter.state.rows = rows.iter().cloned().collect();
         platter.state.applied = Some(Applied {
             index,
@@ -432,7 +521,7 @@ impl Engine for Memory {
 
     fn flush(&self) -> Result<Option<u64>, EngineError> {
         self.book().sync()?;
-        let mut platter = self.step()?;
+        let mut platter = self.step(Step::Write)?;
         // One table file of each family, log included, becomes durable at once.
         platter.state_flushed = platter.state.clone();
         platter.settle_log();
@@ -498,9 +587,14 @@ struct DiskFiles {
 }
 
 impl DiskFiles {
-    fn change(&self, segment: u64, change: impl FnOnce(&mut File)) -> Result<(), EngineError> {
+    fn change(
+        &self,
+        segment: u64,
+        step: Step,
+        change: impl FnOnce(&mut File),
+    ) -> Result<(), EngineError> {
         let mut platter = self.disk.lock();
-        platter.step(self.boot)?;
+        platter.step(self.boot, step)?;
         change(platter.files.entry(segment).or_default());
         Ok(())
     }
@@ -526,13 +620,13 @@ impl Files for DiskFiles {
     }
 
     fn create(&mut self, segment: u64) -> Result<(), EngineError> {
-        self.change(segment, |_| {})
+        self.change(segment, Step::Write, |_| {})
     }
 
     fn append(&mut self, segment: u64, offset: u64, bytes: &[u8]) -> Result<(), EngineError> {
         let mut platter = self.disk.lock();
         let powered = platter.power(self.boot).is_ok();
-        let step = platter.step(self.boot);
+        let step = platter.step(self.boot, Step::Write);
         let file = platter.files.entry(segment).or_default();
         if step.is_ok() {
             assert_eq!(
@@ -550,7 +644,7 @@ impl Files for DiskFiles {
     }
 
     fn cut(&mut self, segment: u64, length: u64) -> Result<(), EngineError> {
-        self.change(segment, |file| {
+        self.change(segment, Step::Write, |file| {
             file.bytes
                 .truncate(usize::try_from(length).unwrap_or(usize::MAX));
             file.synced = file.bytes.len();
@@ -558,7 +652,15 @@ impl Files for DiskFiles {
     }
 
     fn sync(&mut self, segment: u64) -> Result<(), EngineError> {
-        self.change(segment, |file| file.synced = file.bytes.len())
+        self.change(segment, Step::Sync, |file| file.synced = file.bytes.len())
+    }
+}
+
+fn failed(op: &'static str, kind: io::ErrorKind) -> EngineError {
+    EngineError::Io {
+        op,
+        path: "the simulated disk".into(),
+        source: kind.into(),
     }
 
     fn place(&mut self, part: Part, segment: u64) -> Result<(), EngineError> {
