@@ -145,12 +145,19 @@ impl<E: Engine> Way<E> {
         Some((leader, peer.clone()))
     }
 
-    /// Until a leader is known, or for a moment.
+    /// Until a leader is known and where it is, or for a moment. A node that joins hears of a
+    /// leader before it has the entry that says who the members are.
     async fn leader_change(&self) {
+        let is_known = |metrics: &openraft::RaftMetrics<TypeConfig>| {
+            let members = metrics.membership_config.membership();
+            metrics
+                .current_leader
+                .is_some_and(|leader| members.get_node(&leader).is_some())
+        };
         let known = self
             .raft
             .wait(Some(TRY_AGAIN * 5))
-            .metrics(|metrics| metrics.current_leader.is_some(), "a leader")
+            .metrics(is_known, "a leader")
             .await;
         drop(known);
     }
