@@ -24,6 +24,7 @@ mod options;
 mod peers;
 mod quic;
 mod recovery;
+mod runtime;
 mod serve;
 mod snapshot;
 mod state_machine;
@@ -55,6 +56,7 @@ pub use self::quic::{
     FrameReader, FrameTooLong, JoinError, JoinHook, Joined, Quic, QuicError, QuicSettings,
     QuicStats, ask_to_join,
 };
+pub use self::runtime::seed_chance;
 pub use self::stats::{MICROS_BUCKETS, Stats};
 pub use self::transport::{
     CHANNEL_MESSAGES, Channel, LinkError, NoPeers, Service, Target, Transport, Urgency,

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use openraft::{Raft, impls, vote};
+use openraft::{Raft, vote};
 
+use crate::runtime::Runtime;
 use crate::snapshot::Image;
 use crate::state_machine::StateMachine;
 
@@ -52,9 +53,6 @@ impl fmt::Display for Done {
         f.write_str("applied")
     }
 }
-
-/// Tasks, timers and channels. An alias, so that a simulator can put a seeded one in its place.
-pub(crate) type Runtime = impls::TokioRuntime;
 
 openraft::declare_raft_types!(
     /// openraft's parameters.

@@ -1,6 +1,6 @@
 //! Who waits for which batch. Results come from the apply stream and nowhere else.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -19,7 +19,7 @@ pub(crate) type Answer = oneshot::Sender<Result<CommandResult, CommitError>>;
 pub(crate) struct Waiters {
     node: u32,
     boot: u64,
-    batches: Arc<Mutex<HashMap<u64, Waiting>>>,
+    batches: Arc<Mutex<BTreeMap<u64, Waiting>>>,
 }
 
 /// A batch that is on its way.
@@ -100,7 +100,7 @@ impl Waiters {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
