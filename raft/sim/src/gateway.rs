@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use tollbook_audit::note::{Checkpoint, LogKey};
 use tollbook_raft::{Change, Cluster, CommitError, MaxSigned};
-use tollbook_state::command::{CallId, Command, GrantId, Micros};
+use tollbook_state::command::{CallId, Command, GrantId, Micros, SPEAKS};
 use tollbook_state::{CommandResult, Grant, Sealed, State};
 
 use crate::history::History;
@@ -101,6 +101,8 @@ impl Numbers {
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
     pub(crate) node: u64,
+    /// Which start of the machine it is.
+    pub(crate) start: u64,
     pub(crate) cluster: Cluster,
     pub(crate) history: History,
     pub(crate) trace: Trace,
@@ -242,6 +244,8 @@ impl Gateway {
     async fn begin(self) {
         let start = Command::NodeStart {
             software: "sim".into(),
+            start: self.start,
+            speaks: SPEAKS,
         };
         while !matches!(self.commit(&start).await, Some(Ok(_))) {
             sleep(Duration::from_millis(500)).await;
@@ -387,7 +391,8 @@ impl Gateway {
 
     async fn rotate(&self, rng: &mut Rng) {
         if let Some(grant) = rng.pick(&self.live_grants()) {
-            drop(self.commit(&workload::rotate(grant, rng)).await);
+            let now = self.cluster.read(State::now);
+            drop(self.commit(&workload::rotate(grant, now, rng)).await);
         }
     }
 
@@ -398,6 +403,7 @@ impl Gateway {
         let revoke = Command::GrantRevoke {
             actor: "sim".into(),
             grant,
+            expected: None,
         };
         drop(self.commit(&revoke).await);
     }
@@ -420,5 +426,11 @@ const fn name_of(command: &Command) -> &'static str {
         Command::Settle { .. } => "settle",
         Command::Seal => "seal",
         Command::ClockAccept { .. } => "clock_accept",
+        Command::GrantRotate(_) => "grant_rotate",
+        Command::JoinTokenPut(_) => "join_token_put",
+        Command::Join(_) => "join",
+        Command::Version { .. } => "version",
+        Command::Recover { .. } => "recover",
+        Command::KeyChange { .. } => "key_change",
     }
 }

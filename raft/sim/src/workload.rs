@@ -2,9 +2,9 @@
 //! its digest, so that the oracle knows them without having seen them put.
 
 use tollbook_state::command::{
-    CallId, Cause, Charge, Command, Decision, Element, Genesis, GrantId, GrantPut, Intent,
-    LimitRow, Micros, Outcome, PolicyDigest, PolicyPut, RuleRow, Scope, ServerId, ServerPut,
-    Status, TokenHash, Upstream, Window,
+    CallId, Cause, Charge, Command, Decision, Element, Genesis, GrantId, GrantPut, GrantRotate,
+    Intent, LimitRow, Micros, Outcome, PolicyDigest, PolicyPut, RuleRow, Scope, ServerId,
+    ServerPut, Status, TokenHash, Upstream, Window,
 };
 use tollbook_state::{Grant, State};
 
@@ -98,6 +98,7 @@ fn policy(name: String, digest: PolicyDigest) -> Command {
             message: None,
         }],
         limits: limits_of(digest),
+        expected: None,
     })
 }
 
@@ -180,35 +181,38 @@ fn grant(
     expected: u64,
     rng: &mut Rng,
 ) -> Command {
-    let mut token = [0; 32];
-    token
-        .iter_mut()
-        .zip(rng.next().to_le_bytes())
-        .for_each(|(to, from)| *to = from);
     Command::GrantPut(GrantPut {
         actor: "sim".into(),
         grant: id,
-        label: "sim".into(),
+        label: String::from_utf8_lossy(&id.0).into_owned(),
         owner,
         server,
         policy,
-        token: TokenHash(token),
+        token: token(rng),
         not_before: None,
         expires: None,
         expected,
     })
 }
 
-/// The same grant with another token.
-pub(crate) fn rotate(grant: &Grant, rng: &mut Rng) -> Command {
-    self::grant(
-        grant.id,
-        grant.owner.clone(),
-        grant.policy.clone(),
-        grant.server,
-        grant.revision,
-        rng,
-    )
+fn token(rng: &mut Rng) -> TokenHash {
+    let mut token = [0; 32];
+    token
+        .iter_mut()
+        .zip(rng.next().to_le_bytes())
+        .for_each(|(to, from)| *to = from);
+    TokenHash(token)
+}
+
+/// Another token for the grant; the former one stays valid for a moment.
+pub(crate) fn rotate(grant: &Grant, now: Micros, rng: &mut Rng) -> Command {
+    Command::GrantRotate(GrantRotate {
+        actor: "sim".into(),
+        grant: grant.id,
+        token: token(rng),
+        overlap_until: Micros(now.0 + 1_000_000),
+        expected: rng.chance(500).then_some(grant.revision),
+    })
 }
 
 /// A call, or several, decided by what this node knows: which may be old.

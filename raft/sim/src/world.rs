@@ -203,6 +203,7 @@ impl World {
         let mut rng = self.rng.fork();
         let parts = Parts {
             node,
+            start: machine.boots,
             clients: if self.working { self.plan.clients } else { 0 },
             disk: machine.disk.clone(),
             history: self.history.clone(),
@@ -379,6 +380,7 @@ impl Machine {
 /// What a process is made of.
 struct Parts {
     node: u64,
+    start: u64,
     clients: u64,
     disk: Disk,
     history: History,
@@ -404,6 +406,7 @@ async fn live(options: Options, parts: Parts, watch: Watch) {
     };
     let Parts {
         node: number,
+        start,
         clients,
         disk: _,
         history,
@@ -418,6 +421,7 @@ async fn live(options: Options, parts: Parts, watch: Watch) {
     } = parts;
     let gateway = Gateway {
         node: number,
+        start,
         cluster,
         history,
         trace,

@@ -654,14 +654,6 @@ impl Files for DiskFiles {
     fn sync(&mut self, segment: u64) -> Result<(), EngineError> {
         self.change(segment, Step::Sync, |file| file.synced = file.bytes.len())
     }
-}
-
-fn failed(op: &'static str, kind: io::ErrorKind) -> EngineError {
-    EngineError::Io {
-        op,
-        path: "the simulated disk".into(),
-        source: kind.into(),
-    }
 
     fn place(&mut self, part: Part, segment: u64) -> Result<(), EngineError> {
         match part {
@@ -696,7 +688,7 @@ fn failed(op: &'static str, kind: io::ErrorKind) -> EngineError {
 
     fn discard(&mut self) -> Result<(), EngineError> {
         let mut platter = self.disk.lock();
-        platter.step(self.boot)?;
+        platter.step(self.boot, Step::Write)?;
         platter.asides.remove(&Aside::Staged);
         Ok(())
     }
@@ -707,16 +699,21 @@ impl DiskFiles {
     /// names, it is.
     fn rename(&self, from: Aside, to: impl FnOnce(&mut Platter, File)) -> Result<(), EngineError> {
         let mut platter = self.disk.lock();
-        platter.step(self.boot)?;
+        platter.step(self.boot, Step::Write)?;
         if let Some(file) = platter.asides.remove(&from) {
             to(&mut platter, file);
         }
-        platter.step(self.boot)
+        platter.step(self.boot, Step::Sync)
     }
 
-    fn change_part(&self, part: Part, change: impl FnOnce(&mut File)) -> Result<(), EngineError> {
+    fn change_part(
+        &self,
+        part: Part,
+        step: Step,
+        change: impl FnOnce(&mut File),
+    ) -> Result<(), EngineError> {
         let mut platter = self.disk.lock();
-        platter.step(self.boot)?;
+        platter.step(self.boot, step)?;
         change(platter.asides.entry(Aside::Part(part)).or_default());
         Ok(())
     }
@@ -724,14 +721,24 @@ impl DiskFiles {
 
 impl PartFiles for DiskFiles {
     fn begin(&mut self, part: Part) -> Result<(), EngineError> {
-        self.change_part(part, |file| *file = File::default())
+        self.change_part(part, Step::Write, |file| *file = File::default())
     }
 
     fn append(&mut self, part: Part, bytes: &[u8]) -> Result<(), EngineError> {
-        self.change_part(part, |file| file.bytes.extend_from_slice(bytes))
+        self.change_part(part, Step::Write, |file| {
+            file.bytes.extend_from_slice(bytes)
+        })
     }
 
     fn sync(&mut self, part: Part) -> Result<(), EngineError> {
-        self.change_part(part, |file| file.synced = file.bytes.len())
+        self.change_part(part, Step::Sync, |file| file.synced = file.bytes.len())
+    }
+}
+
+fn failed(op: &'static str, kind: io::ErrorKind) -> EngineError {
+    EngineError::Io {
+        op,
+        path: "the simulated disk".into(),
+        source: kind.into(),
     }
 }

@@ -87,6 +87,11 @@ fn told(
         CommandResult::Put { changed: false, .. }
         | CommandResult::Conflict { .. }
         | CommandResult::InUse { .. }
+        | CommandResult::JoinRefused(_)
+        | CommandResult::Joined { .. }
+        | CommandResult::LabelTaken { .. }
+        | CommandResult::NotSpoken { .. }
+        | CommandResult::StartRefused { .. }
         | CommandResult::NameTaken { .. }
         | CommandResult::NotOpen
         | CommandResult::NothingToSeal
@@ -121,6 +126,8 @@ fn is_put(book: &Book, command: &Command, revision: u64) -> Result<(), String> {
         ("grant_put", grant_text(put.grant))
     } else if let Command::GrantRevoke { grant, .. } = command {
         ("grant_revoke", grant_text(*grant))
+    } else if let Command::GrantRotate(rotate) = command {
+        ("grant_rotate", grant_text(rotate.grant))
     } else if let Command::PolicyPut(put) = command {
         ("policy_put", put.name.clone())
     } else if let Command::ServerPut(put) = command {

@@ -51,7 +51,7 @@ pub(super) fn check(evidence: &Evidence<'_>, _witness: &Witness) -> Result<(), S
 
 fn object(entry: &Entry) -> Option<&'static str> {
     match entry.text("action") {
-        "grant_put" | "grant_revoke" => Some("grant"),
+        "grant_put" | "grant_rotate" | "grant_revoke" => Some("grant"),
         "policy_put" => Some("policy"),
         "server_put" => Some("server"),
         _ => None,
@@ -72,7 +72,8 @@ fn decided(evidence: &Evidence<'_>) -> BTreeMap<String, Option<String>> {
     decided
 }
 
-/// The policies that each revision of a grant may name: several clients may have made it.
+/// The policies that each revision of a grant may name: several clients may have made it, and a
+/// new token leaves it as it was.
 fn named(evidence: &Evidence<'_>) -> BTreeMap<(String, u64), Vec<Option<String>>> {
     let mut named: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for attempt in &evidence.history.attempts {
@@ -81,6 +82,14 @@ fn named(evidence: &Evidence<'_>) -> BTreeMap<(String, u64), Vec<Option<String>>
                 .entry((grant_text(put.grant), put.expected + 1))
                 .or_default()
                 .push(put.policy.clone());
+        }
+    }
+    for entry in &evidence.book.entries {
+        if entry.text("action") == "grant_rotate" {
+            let (grant, revision) = (entry.text("target").to_owned(), entry.number("revision"));
+            let before = named.get(&(grant.clone(), revision.saturating_sub(1)));
+            let before = before.cloned().unwrap_or_default();
+            named.entry((grant, revision)).or_default().extend(before);
         }
     }
     named
