@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/tollbook/target
 CARGO ?= cargo
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup build demo test lint peers bench comparison instructions fuzz sim nightly
+.PHONY: help setup build demo test lint peers bench comparison instructions fuzz sim planted nightly
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -50,6 +50,9 @@ fuzz: setup ## Bytes that break a reader, looked for FUZZ_SECONDS (60) for each 
 
 sim: setup ## Simulated clusters under faults, of SEEDS (0..600)
 	$(CARGO) run --locked -p tollbook-sim -- --seeds $(or $(SEEDS),0..600)
+
+planted: setup ## Bugs planted one at a time, and the seeds that find each
+	$(CARGO) run --locked -p tollbook-sim --features planted -- --planted
 
 nightly: setup ## What takes too long for every change: a million decisions by two ways
 	TOLLBOOK_ORACLE_DECISIONS=1000000 $(CARGO) test --locked -p tollbook-policy --test policy \

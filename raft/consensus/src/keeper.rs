@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use tollbook_state::Sealed;
+use tollbook_state::planted::{self, Bug};
 use tollbook_storage::Engine;
 
 use crate::fatal::Fatal;
@@ -80,6 +81,8 @@ impl<E: Engine> Keeper<E> {
             .filter(|_| wanted.seal_index() != done.seal_index());
         if wanted.flushes != done.flushes {
             self.flush()?;
+        } else if planted::is(Bug::SignUnsynced) {
+            // Nothing is synced for a signature.
         } else if wanted.syncs != done.syncs || new_seal.is_some() {
             self.engine
                 .sync_segments()
@@ -94,7 +97,8 @@ impl<E: Engine> Keeper<E> {
     /// Signed is only what a sync of our own log covers, whoever made it commit, and whose
     /// segments are on disk.
     fn offer(&self, seal: &Seal) -> std::io::Result<()> {
-        if self.counters.synced_index() < seal.index {
+        let synced = self.counters.synced_index() >= seal.index;
+        if !synced && !planted::is(Bug::SignUnsynced) {
             self.sync_log()?;
         }
         self.sealed.send_replace(Some(seal.sealed.clone()));
@@ -108,6 +112,11 @@ impl<E: Engine> Keeper<E> {
     /// A node may apply what its peers have committed before its own log is synced; a durable state
     /// must not be ahead of a durable log.
     fn flush(&self) -> std::io::Result<()> {
+        if planted::is(Bug::PurgeEarly) {
+            self.flushed
+                .send_replace(self.counters.snapshot().applied_index);
+            return Ok(());
+        }
         self.sync_log()?;
         let flushed = self
             .engine

@@ -13,6 +13,7 @@ use tollbook_audit::note::{Checkpoint, LogKey};
 use tollbook_raft::{Change, Cluster, CommitError, MaxSigned};
 use tollbook_state::command::{CallId, Command, GrantId, Micros, SPEAKS};
 use tollbook_state::{CommandResult, Grant, Sealed, State};
+use tollbook_storage::Disk;
 
 use crate::history::History;
 use crate::invariants::{Healing, Witness};
@@ -24,7 +25,7 @@ use crate::world::peer;
 /// From proposing to sending: the gateway's `admit` deadline.
 const ADMIT: Duration = Duration::from_secs(3);
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// After this, by the log's time, the leader closes an open call as `unknown`.
 const SETTLE_US: u64 = 5_000_000;
 
@@ -104,6 +105,7 @@ pub(crate) struct Gateway {
     /// Which start of the machine it is.
     pub(crate) start: u64,
     pub(crate) cluster: Cluster,
+    pub(crate) disk: Disk,
     pub(crate) history: History,
     pub(crate) trace: Trace,
     pub(crate) witness: Witness,
@@ -258,7 +260,7 @@ impl Gateway {
         loop {
             let offered = sealed.borrow_and_update().clone();
             if let Some(offered) = offered {
-                self.witness.offered(self.node, &offered);
+                self.witness.offered(self.node, &offered, &self.disk);
                 if self.signatures.sign(&self.key, &offered) {
                     self.trace
                         .note(self.node, format_args!("signs {}", offered.size));
@@ -362,6 +364,10 @@ impl Gateway {
         };
         sleep(Duration::from_millis(took)).await;
         drop(self.commit(&workload::outcome(call, &mut rng)).await);
+        // A gateway that is not sure tells it again.
+        if rng.chance(50) {
+            drop(self.commit(&workload::outcome(call, &mut rng)).await);
+        }
     }
 
     async fn change_policy(&self, rng: &mut Rng) {

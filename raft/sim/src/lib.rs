@@ -12,6 +12,8 @@ mod invariants;
 mod nemesis;
 mod net;
 mod plan;
+#[cfg(feature = "planted")]
+mod planted;
 mod process;
 mod rng;
 mod trace;
@@ -20,6 +22,8 @@ mod world;
 
 pub use self::invariants::Violation;
 pub use self::plan::{Fault, Setting};
+#[cfg(feature = "planted")]
+pub use self::planted::{Found, SEEDS_LIMIT, find};
 
 use self::nemesis::Nemesis;
 use self::plan::Plan;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tollbook_sim::{Fault, Outcome, Setting, run};
 
 const USAGE: &str = "tollbook-sim --seeds A..B | --seed N [--trace]
-    [--nodes N] [--faults clocks,crashes,disks,members,network,pauses]";
+    [--nodes N] [--faults clocks,crashes,disks,members,network,pauses]
+tollbook-sim --planted (built with the feature `planted`)";
 
 /// What was asked for.
 struct Asked {
@@ -23,6 +24,10 @@ struct Asked {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    #[cfg(feature = "planted")]
+    if arguments == ["--planted"] {
+        return planted();
+    }
     let Some(asked) = parse(&arguments) else {
         say(USAGE);
         return ExitCode::from(2);
@@ -49,6 +54,37 @@ fn main() -> ExitCode {
          {failed} failed"
     ));
     if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Says of each planted bug what found it.
+#[cfg(feature = "planted")]
+fn planted() -> ExitCode {
+    say(&format!(
+        "{:<20} {:<13} {:>5}  what was found",
+        "bug", "invariant", "seeds"
+    ));
+    let mut missed = 0;
+    for tollbook_sim::Found { bug, found } in tollbook_sim::find() {
+        let bug = format!("{bug:?}");
+        match found {
+            Some((violation, seeds)) => say(&format!(
+                "{bug:<20} {:<13} {seeds:>5}  {}",
+                violation.invariant, violation.what
+            )),
+            None => {
+                missed += 1;
+                say(&format!(
+                    "{bug:<20} not found in {} seeds",
+                    tollbook_sim::SEEDS_LIMIT
+                ));
+            }
+        }
+    }
+    if missed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

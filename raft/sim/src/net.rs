@@ -280,12 +280,19 @@ impl Net {
         drop(listener.on.clone().spawn(async move {
             let message = listener.service.call(way.0, message).await;
             let mut fabric = net.lock();
-            if fabric.is_lost() {
+            let lost = fabric.is_lost();
+            let message = if lost {
+                Err(broken(way.1))
+            } else {
+                Ok(message)
+            };
+            // A lost answer is waited for, or the connection breaks with it.
+            if lost && fabric.rng.chance(500) {
                 fabric.lost.push(answer);
             } else {
                 fabric.send(Event::Answer {
                     way: (way.1, way.0),
-                    message: Ok(message),
+                    message,
                     answer,
                 });
             }
@@ -554,10 +561,7 @@ impl Transport for Wire {
             }
             match timeout(within, answered).await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(LinkError::Broken {
-                    node: way.1,
-                    reason: "the process died".into(),
-                }),
+                Ok(Err(_)) => Err(broken(way.1)),
                 Err(_) => Err(LinkError::Late { node: way.1 }),
             }
         })
@@ -594,5 +598,12 @@ fn unreachable(node: NodeId) -> LinkError {
         node,
         address: format!("n{node}"),
         reason: "no process listens there".into(),
+    }
+}
+
+fn broken(node: NodeId) -> LinkError {
+    LinkError::Broken {
+        node,
+        reason: "the connection broke".into(),
     }
 }

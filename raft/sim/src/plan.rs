@@ -110,7 +110,11 @@ impl Plan {
             drift_ppm: if clocks { 20_000 } else { 0 },
             skew_us: if clocks { 4_000_000 } else { 0 },
             flush_entries: rng.between(5, 300),
-            keep_entries: 1_000_000,
+            keep_entries: if rng.chance(500) {
+                rng.between(1, 200)
+            } else {
+                100_000
+            },
             sync_us: rng.between(0, 8000),
         }
     }

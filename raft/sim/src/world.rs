@@ -311,19 +311,21 @@ impl World {
             invariant: "heal",
             what: format!(
                 "{} s after all faults {} of {LAST_QUOTA} calls were admitted, nodes {down:?} \
-                 do not serve",
+                 do not serve, or lack some of the book",
                 HEAL_US / 1_000_000,
                 result.admitted
             ),
         })
     }
 
+    /// All run, have applied the same, and have the whole book.
     fn all_serve(&self) -> bool {
         let applied: Vec<u64> = self
             .machines
             .values()
             .filter(|machine| !machine.damaged)
             .filter_map(|machine| machine.process.as_ref()?.watch.gateway())
+            .filter(|gateway| gateway.cluster.reach().borrow().whole)
             .map(|gateway| gateway.cluster.applied().borrow().index)
             .collect();
         let whole = self.machines.values().filter(|m| !m.damaged).count();
@@ -371,9 +373,11 @@ impl World {
 
 impl Machine {
     fn serves(&self) -> bool {
-        self.process
+        let gateway = self
+            .process
             .as_ref()
-            .is_some_and(|process| process.watch.gateway().is_some())
+            .and_then(|process| process.watch.gateway());
+        gateway.is_some_and(|gateway| gateway.cluster.reach().borrow().whole)
     }
 }
 
@@ -408,7 +412,7 @@ async fn live(options: Options, parts: Parts, watch: Watch) {
         node: number,
         start,
         clients,
-        disk: _,
+        disk,
         history,
         trace,
         witness,
@@ -423,6 +427,7 @@ async fn live(options: Options, parts: Parts, watch: Watch) {
         node: number,
         start,
         cluster,
+        disk,
         history,
         trace,
         witness,

@@ -6,6 +6,7 @@ use crate::codec;
 use crate::command::{Batch, Command, Micros};
 use crate::effects::{CommandResult, Effects, Receipts, Rejection};
 use crate::limits;
+use crate::planted::{self, Bug};
 use crate::rows::{Applied, Members, Row};
 use tollbook_audit::Record;
 use tollbook_audit::record::Clock;
@@ -67,7 +68,10 @@ impl State {
     fn tick(&mut self, stamp: Option<Micros>) -> Micros {
         let least = self.meta.now.0.saturating_add(1);
         let stamp = stamp.filter(|stamp| stamp.0 < limits::TIME_US_MAX);
-        let t = stamp.map_or(least, |stamp| stamp.0.max(least));
+        let mut t = stamp.map_or(least, |stamp| stamp.0.max(least));
+        if planted::is(Bug::ClockBack) {
+            t = stamp.map_or(least, |stamp| stamp.0);
+        }
         self.meta.now = Micros(t.min(limits::TIME_US_MAX));
         self.meta.now
     }

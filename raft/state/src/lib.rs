@@ -24,6 +24,7 @@ mod members;
 mod nodes;
 mod once;
 mod outcome;
+pub mod planted;
 mod policies;
 mod quota;
 mod rows;

@@ -334,6 +334,31 @@ impl Disk {
             .collect()
     }
 
+    /// Index of the last log entry that the power may go after.
+    #[must_use]
+    pub fn durable_log(&self) -> Option<u64> {
+        let platter = self.lock();
+        let mut log = platter.flushed.clone();
+        platter
+            .wal
+            .iter()
+            .take(platter.synced)
+            .for_each(|write| log.write(write));
+        log.last()
+    }
+
+    /// What the power may go after of each segment.
+    #[must_use]
+    pub fn durable_segments(&self) -> BTreeMap<u64, Vec<u8>> {
+        let platter = self.lock();
+        let synced = |file: &File| file.bytes.iter().take(file.synced).copied().collect();
+        platter
+            .files
+            .iter()
+            .map(|(&name, file)| (name, synced(file)))
+            .collect()
+    }
+
     /// Changes the segments behind the engine's back, and durably.
     pub fn edit_segments(&self, edit: impl FnOnce(&mut BTreeMap<u64, Vec<u8>>)) {
         let mut segments = self.segments();

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use tollbook_audit::next_frame;
 use tollbook_state::Sealed;
+use tollbook_storage::Disk;
 
 use super::{Evidence, Witness};
 
@@ -12,8 +14,14 @@ use super::{Evidence, Witness};
 pub(super) struct Roots(BTreeMap<u64, (u64, [u8; 32])>);
 
 impl Roots {
-    pub(super) fn offered(&mut self, node: u64, sealed: &Sealed) -> Result<(), String> {
+    pub(super) fn offered(
+        &mut self,
+        node: u64,
+        sealed: &Sealed,
+        disk: &Disk,
+    ) -> Result<(), String> {
         let Sealed { size, root, .. } = sealed;
+        is_durable(*size, disk).map_err(|what| format!("node {node} may sign {size}: {what}"))?;
         let (first, known) = self.0.entry(*size).or_insert((node, *root));
         if known == root {
             Ok(())
@@ -22,6 +30,33 @@ impl Roots {
                 "node {first} and node {node} would sign different roots of {size} records"
             ))
         }
+    }
+}
+
+/// Signed is only what outlives a loss of power: the segments, and the log that makes them.
+fn is_durable(size: u64, disk: &Disk) -> Result<(), String> {
+    let mut newest = (0, 0);
+    for bytes in disk.durable_segments().values() {
+        let mut rest = bytes.as_slice();
+        while let Ok(Some(frame)) = next_frame(rest) {
+            let next = frame.header.first_index + u64::from(frame.header.count);
+            if newest.0 < size {
+                newest = (next, frame.header.log_index);
+            }
+            rest = rest.get(frame.bytes.len()..).unwrap_or_default();
+        }
+    }
+    if newest.0 < size {
+        return Err(format!("{} records are durable", newest.0));
+    }
+    match disk.durable_log() {
+        // The log behind a durable state may be gone.
+        None => Ok(()),
+        Some(last) if last >= newest.1 => Ok(()),
+        Some(last) => Err(format!(
+            "it is of entry {}, and the durable log ends at {last}",
+            newest.1
+        )),
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tollbook_audit::frame::Frame;
 use tollbook_state::Sealed;
+use tollbook_storage::Disk;
 
 use crate::book::Book;
 use crate::history;
@@ -59,10 +60,10 @@ impl Witness {
         }
     }
 
-    /// A node may sign this.
-    pub(crate) fn offered(&self, node: u64, sealed: &Sealed) {
+    /// A node may sign this, it says. Its disk is as it is now.
+    pub(crate) fn offered(&self, node: u64, sealed: &Sealed, disk: &Disk) {
         let mut seen = self.lock();
-        if let Err(what) = seen.roots.offered(node, sealed) {
+        if let Err(what) = seen.roots.offered(node, sealed, disk) {
             seen.violate("cosigned", what);
         }
     }
@@ -104,13 +105,13 @@ type Check = (
 
 /// Those that look at the end alone; the others are watched all along, or are [`Healing`].
 const CHECKS: [Check; 8] = [
+    ("revoke", revoke::check),
     ("acknowledged", acknowledged::check),
     ("calls", calls::check),
     ("cosigned", cosigned::check),
     ("identical", identical::check),
     ("policy", policy::check),
     ("quota", quota::check),
-    ("revoke", revoke::check),
     ("time", time::check),
 ];
 
