@@ -3,6 +3,7 @@
 //! flipped is caught.
 
 pub mod agent;
+mod cluster;
 mod script;
 
 use std::fs;
@@ -36,14 +37,16 @@ pub enum DemoError {
     #[error(transparent)]
     Trial(#[from] TrialError),
     /// What is asked for does not exist yet.
-    #[error("only one node can be shown; leave `--nodes` out")]
+    #[error("the demo shows 1 node or 3; give `--nodes 3`, or leave it out")]
     Nodes,
 }
 
 /// Runs the demo; `show` gets its lines.
-pub async fn run(nodes: u32, show: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
-    if nodes != 1 {
-        return Err(DemoError::Nodes);
+pub async fn run(nodes: u32, show: &mut (dyn FnMut(&str) + Send)) -> Result<(), DemoError> {
+    match nodes {
+        1 => {}
+        3 => return cluster::run(show).await,
+        _ => return Err(DemoError::Nodes),
     }
     let home = TempDir::with_prefix("tollbook-demo-")?;
     let dir = home.path().join("node");

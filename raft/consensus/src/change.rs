@@ -6,7 +6,7 @@ use std::time::Duration;
 use openraft::ChangeMembers;
 use openraft::async_runtime::instant::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 
 use tollbook_storage::Engine;
 
@@ -59,6 +59,9 @@ fn refused(error: &ClientWriteError<TypeConfig>) -> ChangeError {
         ClientWriteError::ForwardToLeader(forward) => ChangeError::NotLeader {
             leader: forward.leader_id,
         },
+        ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)) => {
+            ChangeError::Busy
+        }
         ClientWriteError::ChangeMembershipError(error) => ChangeError::Impossible {
             reason: error.to_string(),
         },

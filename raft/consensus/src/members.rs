@@ -182,13 +182,13 @@ impl Members {
             let result = self.change_once(change.clone()).await;
             let again = matches!(
                 result,
-                Err(ChangeError::NotLeader { .. } | ChangeError::NoLeader)
+                Err(ChangeError::Busy | ChangeError::NotLeader { .. } | ChangeError::NoLeader)
             );
             if !again {
                 return result;
             }
             if Instant::now() >= end {
-                return Err(ChangeError::NoLeader);
+                return result;
             }
             sleep(TRY_AGAIN).await;
         }

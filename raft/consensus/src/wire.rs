@@ -126,7 +126,10 @@ pub(crate) enum Answer {
 /// Why the members did not change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// The change would end the cluster's quorum, or another one is not done yet.
+    /// Another change is not done yet. Nothing was done.
+    #[error("another change of the members is not done yet; try again")]
+    Busy,
+    /// The change would do harm, or names nobody.
     #[error("the members cannot be changed so: {reason}")]
     Impossible {
         /// Why.
@@ -379,6 +382,7 @@ impl Answer {
             7 => Self::Changed(Err(ChangeError::NotLeader {
                 leader: node(&mut cursor)?,
             })),
+            11 => Self::Changed(Err(ChangeError::Busy)),
             8 => Self::Forwarded(Forwarded::Done),
             9 => Self::Forwarded(Forwarded::NotLeader {
                 leader: node(&mut cursor)?,
@@ -476,6 +480,7 @@ fn put_changed(out: &mut Vec<u8>, result: &Result<(), ChangeError>) {
             out.put_u8(5);
             put_bytes(out, reason.as_bytes());
         }
+        Err(ChangeError::Busy) => out.put_u8(11),
         Err(ChangeError::NoLeader) => out.put_u8(6),
         Err(ChangeError::NotLeader { leader }) => {
             out.put_u8(7);

@@ -235,7 +235,10 @@ impl DirectoryParts {
         part: Part,
         action: impl FnOnce(&mut &File) -> io::Result<()>,
     ) -> Result<(), EngineError> {
-        let file = self.open.get(&part).ok_or_else(|| io::ErrorKind::NotFound.into());
+        let file = self
+            .open
+            .get(&part)
+            .ok_or_else(|| io::ErrorKind::NotFound.into());
         file.and_then(|mut file| action(&mut file))
             .map_err(|source| EngineError::Io {
                 op,

@@ -41,7 +41,7 @@ pub(super) struct Dev {
 /// An agent's calls through a gate, each with its verdict; then the book is verified.
 #[derive(Args, Debug)]
 pub(super) struct Demo {
-    /// How many nodes; more than one come with the cluster
+    /// How many nodes: 1, or 3 as processes of their own
     #[arg(long, value_name = "N", default_value_t = 1)]
     nodes: u32,
 }
