@@ -643,3 +643,6 @@ pub(crate) const fn unreadable(error: CodecError) -> Refused {
 pub(crate) const fn snapshot_response(vote: Vote) -> SnapshotResponse<TypeConfig> {
     SnapshotResponse { vote }
 }
+
+#[cfg(test)]
+mod tests;
