@@ -31,6 +31,7 @@ use self::signer::Signer;
 use self::wire::{Answer, Message};
 use crate::limits::COSIGN_REQUESTS_LIMIT;
 use crate::options::Clock;
+use crate::transport::LinkError;
 use crate::types::NodeId;
 
 /// How long a node that is asked waits for its own book to reach the size.
@@ -117,10 +118,11 @@ pub struct View {
     pub members: Vec<NodeId>,
 }
 
-/// Carries a question to a node and brings its answer, or nothing, for whatever reason: what did
-/// not come is no signature.
-pub type Ask =
-    Arc<dyn Fn(NodeId, Bytes, Duration) -> BoxFuture<'static, Option<Bytes>> + Send + Sync>;
+/// Carries a question to a node, and brings its answer within the time or not at all: for which
+/// reason does not matter here, for what did not come is no signature.
+pub type Ask = Arc<
+    dyn Fn(NodeId, Bytes, Duration) -> BoxFuture<'static, Result<Bytes, LinkError>> + Send + Sync,
+>;
 
 /// Told once that this node has diverged, after that is written down.
 pub type DivergedHook = Arc<dyn Fn(&Divergence) + Send + Sync>;

@@ -330,7 +330,7 @@ impl Signer {
                 | Answer::Refused
                 | Answer::Stopped),
             ) => tracing::debug!(node, size, answer = ?other, "no cosignature"),
-            None => tracing::debug!(node, size, "no answer"),
+            None => {}
         }
         self.settle_round().await
     }
@@ -450,12 +450,16 @@ impl Signer {
     fn ask(&self, node: NodeId, message: Bytes) -> BoxFuture<'static, Answered> {
         let asked = (self.options.ask)(node, message, ANSWERED_WITHIN);
         Box::pin(async move {
-            let answer = timeout(ANSWERED_WITHIN, asked).await.ok().flatten();
-            let answer = answer.and_then(|bytes| {
-                Answer::decode(&bytes)
+            let answer = match timeout(ANSWERED_WITHIN, asked).await {
+                Ok(Ok(bytes)) => Answer::decode(&bytes)
                     .inspect_err(|error| tracing::warn!(node, %error, "not an answer"))
-                    .ok()
-            });
+                    .ok(),
+                Ok(Err(error)) => {
+                    tracing::debug!(node, %error, "no answer");
+                    None
+                }
+                Err(_) => None,
+            };
             (node, answer)
         })
     }

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tollbook_audit::note::{Checkpoint, LogKey, NodeKey, Note, VerifierKey};
 use tollbook_audit::trust::{Trust, cluster_text};
 use tollbook_raft::{
-    Ask, CosignError, CosignOptions, Cosigner, Divergence, Failed, NodeId, Notebook, PromiseError,
-    Root, View, cosigner,
+    Ask, CosignError, CosignOptions, Cosigner, Divergence, Failed, LinkError, NodeId, Notebook,
+    PromiseError, Root, View, cosigner,
 };
 use tollbook_state::Sealed;
 use tollbook_state::command::Micros;
@@ -432,7 +432,8 @@ fn ask(net: &Arc<Mutex<Net>>, from: NodeId) -> Ask {
                 let message = message.clone();
                 net.sent.push(Sent { from, to, message });
             }
-            deliver(&net, from, to, message).await
+            let answer = deliver(&net, from, to, message).await;
+            answer.ok_or(LinkError::Late { node: to })
         })
     })
 }
