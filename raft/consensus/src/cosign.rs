@@ -24,12 +24,13 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use tollbook_audit::note::{LogKey, NodeKey, VerifierKey};
+use tollbook_audit::note::{LogKey, NodeKey, NoteError, VerifierKey};
 use tollbook_state::Sealed;
 
 use self::signer::Signer;
 use self::wire::{Answer, Message};
 use crate::limits::COSIGN_REQUESTS_LIMIT;
+use crate::members::Status;
 use crate::options::Clock;
 use crate::transport::LinkError;
 use crate::types::NodeId;
@@ -116,6 +117,23 @@ pub struct View {
     pub voters: BTreeMap<NodeId, VerifierKey>,
     /// All members, voters or not.
     pub members: Vec<NodeId>,
+}
+
+impl View {
+    /// What a node's status says. If one voter's key cannot be read there are no voters, by whom
+    /// nothing is signed: without that one alone, too few would be a majority.
+    #[must_use]
+    pub fn of(status: &Status) -> Self {
+        let voters = status.members.iter().filter(|(_, member)| member.voter);
+        let keys: Result<BTreeMap<NodeId, VerifierKey>, NoteError> = voters
+            .map(|(node, member)| Ok((*node, VerifierKey::parse(&member.peer.verifier_key)?)))
+            .collect();
+        Self {
+            leads: status.leads,
+            voters: keys.unwrap_or_default(),
+            members: status.members.keys().copied().collect(),
+        }
+    }
 }
 
 /// Carries a question to a node, and brings its answer within the time or not at all: for which
@@ -235,5 +253,57 @@ impl Cosigner {
     #[must_use]
     pub fn kept(&self) -> watch::Receiver<u64> {
         self.kept.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members::Member;
+    use crate::types::Peer;
+
+    fn member(node: u8, voter: bool) -> Member {
+        let key = NodeKey::from_seed(&format!("o.example/n{node}"), &[node; 32]).unwrap();
+        Member {
+            peer: Peer {
+                verifier_key: key.verifier().to_string(),
+                ..Peer::default()
+            },
+            voter,
+            matched: None,
+            heard: None,
+        }
+    }
+
+    #[test]
+    fn a_voter_without_a_key_leaves_nobody_to_sign_by() {
+        let members = BTreeMap::from([
+            (1, member(1, true)),
+            (2, member(2, true)),
+            (3, member(3, false)),
+        ]);
+        let mut status = Status {
+            node: 1,
+            term: 1,
+            leader: Some(1),
+            leads: true,
+            last_log: None,
+            applied: None,
+            quorum: None,
+            members,
+        };
+        let view = View::of(&status);
+        assert!(view.leads);
+        assert_eq!(view.voters.keys().collect::<Vec<_>>(), [&1, &2]);
+        assert_eq!(view.members, [1, 2, 3]);
+        let broken = |status: &mut Status, node| {
+            let member = status.members.get_mut(&node).unwrap();
+            member.peer.verifier_key.clear();
+        };
+        // A learner signs nothing, so it needs no key.
+        broken(&mut status, 3);
+        assert_eq!(View::of(&status).voters.len(), 2);
+        broken(&mut status, 2);
+        assert!(View::of(&status).voters.is_empty());
     }
 }
