@@ -112,11 +112,11 @@ pub fn cluster_text(
     let of = nodes.len();
     let mut text = format!(
         "# Whom an auditor of this log trusts. Keep a copy where the log's operator cannot change\n\
-         # it, and give it to the verifier with --trust.\n\
+         # it, and give it to the verifier with --trust. That copy decides: a node writes its own\n\
+         # anew when the members change.\n\
          #\n\
-         # A checkpoint counts when the log's key has signed it and at least {count} of these {of} \
-         nodes\n\
-         # have cosigned it. A node computes the book by itself before it cosigns, and never\n\
+         # A checkpoint counts when the log's key has signed it and nodes have cosigned it, at\n\
+         # least {count} of {of}. A node computes the book by itself before it cosigns, and never\n\
          # cosigns two roots of one size.\n"
     );
     for log in logs {

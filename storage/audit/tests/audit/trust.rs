@@ -209,22 +209,22 @@ fn no_clusters_text_says_what_it_should_not() {
     let named = |name: &str| vec![(name.to_owned(), node(1).verifier())];
     let injected = format!("n2 {}\nwitness n3", node(2).verifier());
     for (nodes, count, line, fault) in [
-        (three.clone(), 0, 11, TrustFault::Threshold),
-        (three.clone(), 4, 11, TrustFault::Threshold),
-        (Vec::new(), 1, 8, TrustFault::Threshold),
-        (cluster([1, 2, 2]), 2, 10, TrustFault::Duplicate),
-        (named("none"), 1, 8, TrustFault::Duplicate),
-        (named("1-of-1"), 1, 9, TrustFault::Duplicate),
-        (named(""), 1, 8, TrustFault::Syntax),
-        (named("a b"), 1, 8, TrustFault::Syntax),
-        (named(&injected), 1, 8, TrustFault::Syntax),
+        (three.clone(), 0, 12, TrustFault::Threshold),
+        (three.clone(), 4, 12, TrustFault::Threshold),
+        (Vec::new(), 1, 9, TrustFault::Threshold),
+        (cluster([1, 2, 2]), 2, 11, TrustFault::Duplicate),
+        (named("none"), 1, 9, TrustFault::Duplicate),
+        (named("1-of-1"), 1, 10, TrustFault::Duplicate),
+        (named(""), 1, 9, TrustFault::Syntax),
+        (named("a b"), 1, 9, TrustFault::Syntax),
+        (named(&injected), 1, 9, TrustFault::Syntax),
         (
             vec![("n1".to_owned(), key().verifier())],
             1,
-            8,
+            9,
             TrustFault::Key,
         ),
-        (cluster(1..=65), 33, 72, TrustFault::TooLong),
+        (cluster(1..=65), 33, 73, TrustFault::TooLong),
     ] {
         let text = cluster_text(&log, &nodes, count);
         assert_eq!(text, Err(TrustError { line, fault }), "{nodes:?}");
