@@ -16,7 +16,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use tollbook_audit::note::LogKey;
+use tollbook_audit::note::{Checkpoint, LogKey, Note};
 use tollbook_audit::{hex, layout, trust};
 use tollbook_state::command::TokenHash;
 
@@ -38,6 +38,7 @@ const LOG_KEY: &str = "keys/log.key";
 const SESSION_KEY: &str = "keys/session.key";
 const ADMIN_HASHES: &str = "keys/admin.hashes";
 const MAX_SIGNED: &str = "keys/max_signed";
+const DIVERGED: &str = "keys/diverged";
 /// All that a node cannot start without.
 const NEEDED: [&str; 5] = [CONFIG, TRUST, LOG_KEY, SESSION_KEY, ADMIN_HASHES];
 /// All that nobody else may read.
@@ -89,6 +90,15 @@ pub enum DirError {
         path: PathBuf,
         /// What is wrong.
         what: &'static str,
+    },
+    /// Its book has another root than the cluster's.
+    #[error(
+        "this node's book is not the one that others have signed (see `{path}`): it must not \
+         serve; remove it from the cluster and join a new one, and keep this directory"
+    )]
+    Diverged {
+        /// Where both roots stand.
+        path: PathBuf,
     },
     /// Another process has it.
     #[error("`{path}` is in use by another process; stop that node first")]
@@ -301,6 +311,33 @@ impl Dir {
         )?;
         // A crash here leaves the note under its size only; the next one becomes the newest.
         write_whole(&self.log().join(layout::CHECKPOINT), note.as_bytes(), 0o644)
+    }
+
+    /// Size of the newest note that is kept; 0 where there is none.
+    pub fn newest_note(&self) -> Result<u64, DirError> {
+        let path = self.log().join(layout::CHECKPOINT);
+        let bytes = match read_bytes(&path) {
+            Err(DirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(0);
+            }
+            read => read?,
+        };
+        let note = Note::parse(&bytes).and_then(|note| Checkpoint::parse(note.unverified_text()));
+        note.map(|checkpoint| checkpoint.size)
+            .map_err(|_| DirError::Damaged {
+                path,
+                what: "not a checkpoint",
+            })
+    }
+
+    /// Writes the node's own copy of the auditor's policy file, where it says something else.
+    /// Blocks.
+    pub fn write_trust(&self, text: &str) -> Result<(), DirError> {
+        let path = self.path(TRUST);
+        if read_secret(&path).is_ok_and(|found| *found == text) {
+            return Ok(());
+        }
+        write_whole(&path, text.as_bytes(), 0o644)
     }
 
     /// Says where the node serves. Written once it does.
@@ -557,6 +594,7 @@ impl DirError {
         match self {
             Self::Config(error) => error.code(),
             Self::Damaged { .. } => "TB-DIR-DAMAGED",
+            Self::Diverged { .. } => "TB-DIR-DIVERGED",
             Self::InUse { .. } => "TB-DIR-IN-USE",
             Self::Io { .. } => "TB-DIR-IO",
             Self::Missing { .. } => "TB-DIR-MISSING",

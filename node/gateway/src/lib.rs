@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod asked;
+mod asks;
 mod call;
 mod checkpoint;
 pub mod client;

@@ -21,6 +21,7 @@ use tollbook_state::command::{Command, Genesis, Micros, SPEAKS};
 use tollbook_storage::{EngineError, Paths, Rocks};
 
 use crate::asked::Asked;
+use crate::asks::Asks;
 use crate::call::Readers;
 use crate::clock::{Clock, Stamps};
 use crate::config::Config;
@@ -223,7 +224,9 @@ impl Running {
         let data = bind(&config.listen.data.to_string()).await?;
         let admin = bind(&config.listen.admin.to_string()).await?;
         let (data_at, admin_at) = (address(&data)?, address(&admin)?);
+        dir.check_undiverged()?;
         let stamps = Arc::new(Stamps::new(start.clock));
+        let asks = Arc::new(Asks::default());
         let late = Late::default();
         let quic = bind_peers(&dir, &config, &start, Arc::clone(&late)).await?;
         let peer_at = quic.local_address();
@@ -231,6 +234,7 @@ impl Running {
         let mut options = options(&dir, &config, &start, &stamps)?;
         options.start = started;
         options.peer = membership::peer(&dir, &config, peer_at)?;
+        options.on_ask = asks.hook();
         options.transport = Arc::clone(&quic) as Arc<dyn Transport>;
         let cluster = Arc::new(open_cluster(&dir, options).await?);
         let parts = Parts {
@@ -254,21 +258,19 @@ impl Running {
         late.get_or_init(|| Arc::downgrade(&node));
         let background = TaskTracker::new();
         background.spawn(admin::run(Arc::clone(&node), admin));
-        if let Err(error) = node.begin(&start).await {
+        // Signing begins after: a log that is begun with another key gets no note by this one.
+        let begun = node.begin(&start).await.and_then(|()| {
+            let cosigns = checkpoint::cosign(&node, &asks, &background);
+            cosigns.map_err(NodeError::from)
+        });
+        if let Err(error) = begun {
             node.stopping.cancel();
             node.ended.cancel();
             cluster.shutdown().await;
             return Err(error);
         }
         background.spawn(listen::run(Arc::clone(&node), data));
-        background.spawn(checkpoint::seal_regularly(Arc::clone(&node)));
-        background.spawn(checkpoint::sign_as_synced(Arc::clone(&node)));
-        background.spawn(watchers::compile_policies(Arc::clone(&node)));
-        background.spawn(watchers::count_refusals(Arc::clone(&node)));
-        background.spawn(watchers::settle(Arc::clone(&node)));
-        background.spawn(watchers::watch_disk(Arc::clone(&node)));
-        background.spawn(membership::keep_address(Arc::clone(&node), peer_at));
-        background.spawn(membership::renew_certificate(Arc::clone(&node)));
+        look_after(&node, &background, peer_at);
         checkpoint::make(&node).await;
         let run = Run {
             data: node.base_url.clone(),
@@ -348,7 +350,7 @@ impl Node {
             connections: limits.upstream_connections,
             ..PoolLimits::default()
         };
-        let signed = dir.max_signed()?.map_or(0, |signed| signed.size);
+        let signed = dir.newest_note()?;
         let base_url = config
             .http
             .public_url
@@ -622,6 +624,18 @@ impl Node {
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
+}
+
+/// What a node does beside its calls, until it stops.
+fn look_after(node: &Arc<Node>, background: &TaskTracker, peer: SocketAddr) {
+    background.spawn(checkpoint::seal_regularly(Arc::clone(node)));
+    background.spawn(checkpoint::name_voters(Arc::clone(node)));
+    background.spawn(watchers::compile_policies(Arc::clone(node)));
+    background.spawn(watchers::count_refusals(Arc::clone(node)));
+    background.spawn(watchers::settle(Arc::clone(node)));
+    background.spawn(watchers::watch_disk(Arc::clone(node)));
+    background.spawn(membership::keep_address(Arc::clone(node), peer));
+    background.spawn(membership::renew_certificate(Arc::clone(node)));
 }
 
 /// Binds the address for peers. With port 0 it is another one at each start, and members are told.

@@ -222,6 +222,7 @@ pub(super) fn of_dir(error: &DirError) -> Exit {
         | DirError::Origin { .. }
         | DirError::Token { .. } => Exit::Usage,
         DirError::Damaged { .. }
+        | DirError::Diverged { .. }
         | DirError::InUse { .. }
         | DirError::Io { .. }
         | DirError::Random(_)

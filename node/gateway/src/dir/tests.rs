@@ -36,6 +36,66 @@ fn a_made_directory_opens_and_keeps_its_secrets_to_itself() {
     );
 }
 
+#[tokio::test]
+async fn as_a_notebook_it_promises_once_and_keeps_what_contradicts() {
+    use tollbook_raft::{Divergence, Notebook as _, PromiseError};
+    let (_space, dir) = made();
+    assert!(dir.promise(5, [1; 32]).await.is_ok());
+    assert!(dir.promise(5, [1; 32]).await.is_ok());
+    let other = dir.promise(5, [2; 32]).await.unwrap_err();
+    assert!(
+        matches!(other, PromiseError::OtherRoot { promised } if promised == [1; 32]),
+        "{other}"
+    );
+    let smaller = dir.promise(4, [1; 32]).await.unwrap_err();
+    assert!(
+        matches!(smaller, PromiseError::Smaller { promised: 5 }),
+        "{smaller}"
+    );
+    write_whole(&dir.path(MAX_SIGNED), b"x", 0o600).unwrap();
+    let failed = dir.promise(6, [1; 32]).await.unwrap_err();
+    assert!(matches!(failed, PromiseError::Failed(_)), "{failed}");
+
+    assert_eq!(dir.newest_note().unwrap(), 0);
+    let checkpoint = Checkpoint {
+        origin: "local/tollbook/x".to_owned(),
+        size: 5,
+        root: [1; 32],
+    };
+    let note = dir.log_key().unwrap().sign(&checkpoint);
+    dir.keep(5, note.clone()).await.unwrap();
+    assert_eq!(dir.newest_note().unwrap(), 5);
+
+    assert!(dir.check_undiverged().is_ok());
+    let divergence = Divergence {
+        size: 5,
+        own: [1; 32],
+        other: [2; 32],
+        node: 3,
+        note: Some(note.clone()),
+    };
+    dir.diverged(divergence).await.unwrap();
+    let error = dir.check_undiverged().unwrap_err();
+    assert!(matches!(error, DirError::Diverged { .. }), "{error}");
+    let kept = fs::read_to_string(dir.divergence()).unwrap();
+    for part in [&hex(&[1; 32]), &hex(&[2; 32]), "node 3", &note] {
+        assert!(kept.contains(part), "{kept}");
+    }
+}
+
+#[test]
+fn the_trust_file_is_written_where_it_says_something_else() {
+    let (_space, dir) = made();
+    let before = fs::metadata(dir.trust_policy()).unwrap();
+    let text = fs::read_to_string(dir.trust_policy()).unwrap();
+    dir.write_trust(&text).unwrap();
+    let inode = |found: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(found);
+    let same = fs::metadata(dir.trust_policy()).unwrap();
+    assert_eq!(inode(&before), inode(&same));
+    dir.write_trust("# other\n").unwrap();
+    assert_eq!(fs::read_to_string(dir.trust_policy()).unwrap(), "# other\n");
+}
+
 #[test]
 fn the_node_keeps_only_the_hash_of_the_admin_token() {
     let (_space, dir) = made();

@@ -8,3 +8,5 @@ mod crowd;
 mod kill;
 #[cfg(test)]
 mod line;
+#[cfg(test)]
+mod signers;
