@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::dir::AdminHashes;
 use crate::node::Node;
@@ -42,9 +42,6 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 struct Plane {
     node: Arc<Node>,
     admins: AdminHashes,
-    /// One change at a time: between looking whether a name is free and taking it, and between
-    /// comparing a revision and replacing it, nothing else of this node comes.
-    changes: Mutex<()>,
     readers: Arc<Semaphore>,
 }
 
@@ -57,7 +54,6 @@ pub(crate) async fn run(node: Arc<Node>, listener: TcpListener) {
     let router = router(Arc::new(Plane {
         node: Arc::clone(&node),
         admins,
-        changes: Mutex::new(()),
         readers: Arc::new(Semaphore::new(READERS)),
     }));
     let free = Arc::new(Semaphore::new(CONNECTIONS));
@@ -118,6 +114,7 @@ fn router(plane: Arc<Plane>) -> Router {
         .route("/policies/{name}", get(policies::show).put(policies::apply))
         .route("/grants", get(grants::list).post(grants::create))
         .route("/grants/{name}", get(grants::show).delete(grants::revoke))
+        .route("/grants/{name}/rotate", post(grants::rotate))
         .route("/audit/records", get(audit::records))
         .route("/status", get(health::status));
     let known = Router::new()

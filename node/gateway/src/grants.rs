@@ -1,6 +1,7 @@
 //! Who asks: a token becomes a grant, or nothing.
 
 use http::header::AUTHORIZATION;
+use subtle::ConstantTimeEq as _;
 
 use tollbook_state::command::{GrantId, ServerId, TokenHash};
 
@@ -24,7 +25,8 @@ pub(crate) struct Grant {
     pub(crate) upstream: tollbook_state::command::Upstream,
     /// Name of its policy; none denies all.
     pub(crate) policy: Option<String>,
-    _made_here: (),
+    /// Hash of the token that was presented.
+    token: TokenHash,
 }
 
 /// What an unknown id is compared with. No token hashes to it.
@@ -39,33 +41,36 @@ impl Grants {
     /// names. An unknown id and a wrong secret take the same way and the same time.
     pub(crate) fn authenticate(&self, node: &Node, inbound: &Inbound) -> Result<Grant, Refusal> {
         let token = presented(inbound).map_err(Refusal::Unauthenticated)?;
-        let grant = live(node, GrantId(token.id()), |stored| token.matches(stored))?;
+        let grant = live(node, GrantId(token.id()), token.hash())?;
         let grant = grant.filter(|grant| inbound.server == Some(grant.server));
         grant.ok_or(Refusal::ServerUnknown)
     }
 
     /// The same grant as it stands now, with its server: for what is not held against both at
-    /// admission, and for deciding again.
+    /// admission, and for deciding again. A token that a rotation has ended meanwhile opens
+    /// nothing more.
     pub(crate) fn refresh(&self, node: &Node, grant: &Grant) -> Result<Grant, Refusal> {
-        let now = live(node, grant.id, |_stored| true)?;
+        let now = live(node, grant.id, grant.token)?;
         let now = now.filter(|now| now.server == grant.server);
         now.ok_or(Refusal::ServerUnknown)
     }
 }
 
-/// The grant of this id whose token's hash is `known`, if it is live, and if its server exists.
-fn live(
-    node: &Node,
-    id: GrantId,
-    known: impl FnOnce(&TokenHash) -> bool,
-) -> Result<Option<Grant>, Refusal> {
+/// The grant of this id whose token, or former token, hashes to `token`, if it is live, and if its
+/// server exists.
+fn live(node: &Node, id: GrantId, token: TokenHash) -> Result<Option<Grant>, Refusal> {
     let wall = node.now();
     let found = node.cluster.read(|state| {
         let grant = state.grant(&id);
-        let same = known(&grant.map_or(NOBODY, |grant| grant.token));
-        let grant = grant.filter(|_| same).ok_or(Unauthenticated::Unknown)?;
         // The later of both clocks: the log's own decides at admission anyway.
         let now = wall.max(state.now());
+        let stored = grant.map_or(NOBODY, |grant| grant.token);
+        let former = grant.and_then(|grant| grant.former_at(now));
+        // Both are compared, whatever the first comparison comes to.
+        let same = token.0.ct_eq(&stored.0) | token.0.ct_eq(&former.unwrap_or(NOBODY).0);
+        let grant = grant
+            .filter(|_| bool::from(same))
+            .ok_or(Unauthenticated::Unknown)?;
         if grant.revoked_at.is_some() {
             return Err(Unauthenticated::Revoked);
         }
@@ -82,7 +87,7 @@ fn live(
             server_revision: server.revision,
             upstream: server.upstream.clone(),
             policy: grant.policy.clone(),
-            _made_here: (),
+            token,
         });
         Ok(server)
     });

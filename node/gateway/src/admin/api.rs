@@ -72,6 +72,9 @@ pub struct Grant {
     pub created: String,
     /// When it was revoked.
     pub revoked: Option<String>,
+    /// Until when the token before the last rotation is valid too; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_until: Option<String>,
     /// 1 for a new one; every change adds 1.
     pub revision: u64,
 }
@@ -128,6 +131,34 @@ pub struct GrantMade {
     pub token: String,
     /// What clients are configured with.
     pub endpoint: String,
+}
+
+/// Asks for a new token for a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantTurn {
+    /// How long the former token stays valid, as `1h`; at most 30 days; none: an hour.
+    #[serde(default)]
+    pub overlap: Option<String>,
+}
+
+/// A grant's new token, which is shown this once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRotated {
+    /// Public handle, as before.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// The secret.
+    pub token: String,
+    /// Not valid from this on: the former token. None: it is over.
+    pub former_until: Option<String>,
+    /// Not valid from this on: the grant.
+    pub expires: Option<String>,
+    /// What clients are configured with.
+    pub endpoint: String,
+    /// Of the grant; every change adds 1.
+    pub revision: u64,
 }
 
 /// A policy in its revision in force.

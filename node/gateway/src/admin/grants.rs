@@ -9,10 +9,10 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use tollbook_state::command::{Command, GrantId, GrantPut, Micros};
+use tollbook_state::command::{Command, GrantId, GrantPut, GrantRotate, Micros};
 use tollbook_state::{CommandResult, Grant, State as Book};
 
-use super::api::{self, GrantMade, GrantNew, GrantStatus};
+use super::api::{self, GrantMade, GrantNew, GrantRotated, GrantStatus, GrantTurn};
 use super::guard::Admin;
 use super::problem::{self, Refused};
 use super::servers;
@@ -25,6 +25,10 @@ const EXPIRES: Duration = Duration::from_secs(90 * 24 * 3600);
 const EXPIRES_MAX: Duration = Duration::from_secs(3653 * 24 * 3600);
 /// As the state bounds it.
 const OWNER_BYTES_MAX: usize = tollbook_state::limits::NAME_BYTES;
+/// How long a former token stays valid where nobody says so.
+const OVERLAP: Duration = Duration::from_secs(3600);
+/// As the state bounds it.
+const OVERLAP_US_MAX: u64 = tollbook_state::limits::TOKEN_OVERLAP_US;
 
 pub(super) async fn list(State(plane): State<Arc<Plane>>) -> Result<Response, Refused> {
     let mut grants = plane.node.cluster.read(|book| {
@@ -55,8 +59,8 @@ pub(super) async fn create(
     if new.owner.as_deref().is_some_and(|owner| !is_owner(owner)) {
         return Err(Refused::Owner);
     }
+    respond::catch_up(&plane).await?;
     let wall = plane.node.now();
-    let _one_at_a_time = plane.changes.lock().await;
     let (server, server_name, now) = plane.node.cluster.read(|book| {
         let server = servers::find(book, &new.server)?;
         check_free(book, &new)?;
@@ -105,7 +109,7 @@ pub(super) async fn revoke(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let wanted = respond::if_match(&headers)?;
-    let _one_at_a_time = plane.changes.lock().await;
+    respond::catch_up(&plane).await?;
     let found = plane
         .node
         .cluster
@@ -119,7 +123,7 @@ pub(super) async fn revoke(
     };
     let result = plane.node.cluster.commit(&revoke).await?;
     let unknown = |name| Refused::GrantUnknown { name };
-    let (revision, _) = problem::put(result, &name, unknown)?;
+    let (revision, _) = problem::put(result, &name, unknown).map_err(|e| e.held(wanted))?;
     let shown = |book: &Book| book.grant(&id).map(|grant| shown(&plane, book, grant));
     let grant = plane
         .node
@@ -127,6 +131,68 @@ pub(super) async fn revoke(
         .read(shown)
         .ok_or_else(|| unknown(name))?;
     respond::object(StatusCode::OK, &grant, Some(revision))
+}
+
+/// Gives a grant a new token; the former one stays valid for the time that was asked for.
+pub(super) async fn rotate(
+    State(plane): State<Arc<Plane>>,
+    Extension(admin): Extension<Admin>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let wanted = respond::if_match(request.headers())?;
+    let turn: GrantTurn = respond::json(&plane, request).await?;
+    let overlap = overlap(turn.overlap.as_deref())?;
+    respond::catch_up(&plane).await?;
+    let wall = plane.node.now();
+    let (grant, now) = plane.node.cluster.read(|book| {
+        let grant = find(book, &name)?.clone();
+        Ok::<_, Refused>((grant, book.now()))
+    })?;
+    if grant.revoked_at.is_some() {
+        return Err(Refused::GrantRevoked { name });
+    }
+    respond::check_revision(wanted, grant.revision)?;
+    let token = Token::generate_for(Class::Grant, grant.id.0).map_err(|_| Refused::Random)?;
+    // The state measures its bound from the log's time, which may be behind this clock.
+    let overlap_until = wall.max(now).0.saturating_add(overlap);
+    let overlap_until = Micros(overlap_until.min(now.0.saturating_add(OVERLAP_US_MAX)));
+    // The revision that was looked at goes along: of two who rotate at once one is told so, and
+    // does not hand out a token that is the former one already.
+    let rotate = Command::GrantRotate(GrantRotate {
+        actor: admin.0,
+        grant: grant.id,
+        token: token.hash(),
+        overlap_until,
+        expected: Some(grant.revision),
+    });
+    // A client that hangs up here has a grant whose new token nobody has, and rotates again.
+    let result = plane.node.cluster.commit(&rotate).await?;
+    let unknown = |name| Refused::GrantUnknown { name };
+    let (revision, _) = problem::put(result, &name, unknown).map_err(|e| e.held(wanted))?;
+    let rotated = GrantRotated {
+        id: token.id_text().to_owned(),
+        name: grant.label,
+        token: token.expose().to_owned(),
+        former_until: (overlap > 0).then(|| respond::time(overlap_until)),
+        expires: grant.expires.map(respond::time),
+        endpoint: respond::endpoint(&plane, grant.server),
+        revision,
+    };
+    respond::object(StatusCode::OK, &rotated, Some(revision))
+}
+
+/// How long a former token stays valid, in microseconds.
+fn overlap(text: Option<&str>) -> Result<u64, Refused> {
+    let time = match text {
+        Some(text) => read_duration(text),
+        None => Some(OVERLAP),
+    };
+    let micros = time.and_then(|time| u64::try_from(time.as_micros()).ok());
+    let micros = micros.filter(|micros| *micros <= OVERLAP_US_MAX);
+    micros.ok_or_else(|| Refused::Overlap {
+        found: text.unwrap_or_default().chars().take(64).collect(),
+    })
 }
 
 /// By id; else the live one of that name; else the newest that had it.
@@ -214,6 +280,10 @@ fn shown(plane: &Plane, book: &Book, grant: &Grant) -> api::Grant {
         status,
         created: respond::time(grant.created),
         revoked: grant.revoked_at.map(respond::time),
+        former_until: grant
+            .former
+            .filter(|former| now < former.until)
+            .map(|former| respond::time(former.until)),
         revision: grant.revision,
     }
 }
@@ -221,6 +291,24 @@ fn shown(plane: &Plane, book: &Book, grant: &Grant) -> api::Grant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_overlap_is_a_duration_of_at_most_thirty_days() {
+        const DAY_US: u64 = 86_400_000_000;
+        let cases = [
+            (None, Some(3_600_000_000)),
+            (Some("0s"), Some(0)),
+            (Some("30d"), Some(30 * DAY_US)),
+            (Some("31d"), None),
+            (Some("99999999999999d"), None),
+            (Some("2027-01-01T00:00:00Z"), None),
+            (Some("-1s"), None),
+            (Some(""), None),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(overlap(text).ok(), wanted, "{text:?}");
+        }
+    }
 
     #[test]
     fn expiry_is_a_time_from_now_or_a_moment_to_come() {

@@ -55,14 +55,16 @@ pub(super) async fn apply(
     let (mut put, warnings) = compiled(admin, name.clone(), text).await?;
     put.expected = wanted;
     let digest = hex(&put.digest.0);
-    let _one_at_a_time = plane.changes.lock().await;
+    respond::catch_up(&plane).await?;
     let revision = plane
         .node
         .cluster
         .read(|book| book.policy(&name).map_or(0, |p| p.revision));
     respond::check_revision(wanted, revision)?;
     let result = plane.node.cluster.commit(&Command::PolicyPut(put)).await?;
-    let (revision, changed) = problem::put(result, &name, |name| Refused::PolicyUnknown { name })?;
+    let unknown = |name| Refused::PolicyUnknown { name };
+    // The revision went along: what changed since is a conflict, wherever it was changed.
+    let (revision, changed) = problem::put(result, &name, unknown).map_err(|e| e.held(wanted))?;
     let applied = PolicyApplied {
         name,
         revision,

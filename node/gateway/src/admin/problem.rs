@@ -37,6 +37,8 @@ pub(super) enum Refused {
     Findings(Vec<Finding>),
     #[error("the cluster holds as many {} as it may; remove some", bound(*.0))]
     Full(Bound),
+    #[error("`{name}` is revoked for good; create another grant")]
+    GrantRevoked { name: String },
     #[error("a live grant is named `{name}`; revoke it first, or choose another name")]
     GrantNameTaken { name: String },
     #[error("no grant is named `{name}`; see `tollbook grant list`")]
@@ -55,6 +57,8 @@ pub(super) enum Refused {
     Name { what: &'static str, name: String },
     #[error("web pages may not use the admin plane; see `[http] allowed_origins`")]
     OriginForbidden,
+    #[error("`overlap` cannot be `{found}`; give a time of at most 30 days, as `1h`, or `0s`")]
+    Overlap { found: String },
     #[error("an owner has 1 to 128 bytes and no control characters")]
     Owner,
     #[error("no such path")]
@@ -142,6 +146,15 @@ pub(super) fn put(
 }
 
 impl Refused {
+    /// The same, where the revision that another change came before was one of `If-Match`.
+    pub(super) fn held(self, wanted: Option<u64>) -> Self {
+        if let (Self::Conflict { revision }, Some(_)) = (&self, wanted) {
+            let revision = *revision;
+            return Self::PreconditionFailed { revision };
+        }
+        self
+    }
+
     fn code_and_status(&self) -> (&'static str, StatusCode) {
         use StatusCode as S;
         match self {
@@ -153,6 +166,7 @@ impl Refused {
             Self::Findings(_) => ("TB-ADMIN-POLICY", S::UNPROCESSABLE_ENTITY),
             Self::Full(_) => ("TB-ADMIN-FULL", S::INSUFFICIENT_STORAGE),
             Self::GrantNameTaken { .. } => ("TB-ADMIN-GRANT-TAKEN", S::CONFLICT),
+            Self::GrantRevoked { .. } => ("TB-ADMIN-GRANT-REVOKED", S::CONFLICT),
             Self::GrantUnknown { .. } => ("TB-ADMIN-GRANT-UNKNOWN", S::NOT_FOUND),
             Self::HostUnknown => ("TB-ADMIN-HOST", S::FORBIDDEN),
             Self::Internal => ("TB-ADMIN-INTERNAL", S::INTERNAL_SERVER_ERROR),
@@ -161,6 +175,7 @@ impl Refused {
             Self::MethodUnknown => ("TB-ADMIN-METHOD", S::METHOD_NOT_ALLOWED),
             Self::Name { .. } => ("TB-ADMIN-NAME", S::BAD_REQUEST),
             Self::OriginForbidden => ("TB-ADMIN-ORIGIN", S::FORBIDDEN),
+            Self::Overlap { .. } => ("TB-ADMIN-OVERLAP", S::BAD_REQUEST),
             Self::Owner => ("TB-ADMIN-OWNER", S::BAD_REQUEST),
             Self::PathUnknown => ("TB-ADMIN-PATH", S::NOT_FOUND),
             Self::PolicyUnknown { .. } => ("TB-ADMIN-POLICY-UNKNOWN", S::NOT_FOUND),

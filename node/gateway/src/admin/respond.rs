@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use tollbook_raft::CommitError;
 use tollbook_state::command::{Micros, ServerId};
 
 use super::Plane;
@@ -21,6 +22,10 @@ use crate::config::is_name;
 
 /// Bytes of a body that asks for a server or a grant.
 const OBJECT_BYTES_MAX: usize = 64 << 10;
+/// For a leader to be there that hears a quorum.
+const LEADER_WITHIN: Duration = Duration::from_secs(5);
+/// Before it is looked for again.
+const LEADER_AGAIN: Duration = Duration::from_millis(100);
 
 /// An object as JSON; with its revision as `ETag`.
 pub(super) fn object(
@@ -80,6 +85,21 @@ pub(super) async fn body(request: Request, limit: usize, time: Duration) -> Resu
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::BodyTooLarge { limit }),
         Ok(Err(_)) | Err(_) => Err(Refused::BodyLate),
+    }
+}
+
+/// Until this node has applied all that was committed anywhere so far: what a change is decided on
+/// must not be older than what its author was told. Outlasts an election.
+pub(super) async fn catch_up(plane: &Plane) -> Result<(), Refused> {
+    let clock = plane.node.clock;
+    let end = clock.moment().after(LEADER_WITHIN);
+    loop {
+        let caught_up = plane.node.cluster.catch_up().await;
+        let again = matches!(caught_up, Err(CommitError::NoLeader));
+        if !again || end.left(clock.moment()).is_zero() {
+            return Ok(caught_up?);
+        }
+        tokio::time::sleep(LEADER_AGAIN).await;
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) async fn replace(
 ) -> Result<Response, Refused> {
     let wanted = respond::if_match(request.headers())?;
     let new: api::ServerNew = respond::json(&plane, request).await?;
+    respond::catch_up(&plane).await?;
     let found = plane
         .node
         .cluster
@@ -63,7 +64,8 @@ pub(super) async fn replace(
     let (id, revision) = found?;
     respond::check_revision(wanted, revision)?;
     // The revision goes along: what changed since is a conflict, wherever it was changed.
-    let server = put(&plane, admin, id, new, revision).await?;
+    let put = put(&plane, admin, id, new, revision).await;
+    let server = put.map_err(|e| e.held(wanted))?;
     respond::object(StatusCode::OK, &server, Some(server.revision))
 }
 
@@ -74,7 +76,7 @@ pub(super) async fn remove(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let wanted = respond::if_match(&headers)?;
-    let _one_at_a_time = plane.changes.lock().await;
+    respond::catch_up(&plane).await?;
     let found = plane
         .node
         .cluster
@@ -87,7 +89,8 @@ pub(super) async fn remove(
         expected: wanted,
     };
     let result = plane.node.cluster.commit(&remove).await?;
-    problem::put(result, &name, |name| Refused::ServerUnknown { name })?;
+    let unknown = |name| Refused::ServerUnknown { name };
+    problem::put(result, &name, unknown).map_err(|e| e.held(wanted))?;
     respond::object(StatusCode::OK, &server, None)
 }
 

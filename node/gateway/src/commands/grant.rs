@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 
 use super::{Exit, Failure, Node, Output, note, out};
-use crate::admin::api::{self, GrantMade, GrantNew, GrantStatus};
+use crate::admin::api::{self, GrantMade, GrantNew, GrantRotated, GrantStatus, GrantTurn};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Grant {
@@ -14,6 +14,8 @@ pub(super) enum Grant {
     List(List),
     /// Show one grant
     Show(Named),
+    /// Give a grant a new token; the former one stays valid for a while
+    Rotate(Rotate),
     /// Take a grant back for good
     Revoke(Named),
 }
@@ -56,6 +58,19 @@ pub(super) struct Named {
     node: Node,
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  tollbook grant rotate ci-bot > token\n  \
+                        tollbook grant rotate ci-bot --overlap 0s > token")]
+pub(super) struct Rotate {
+    /// Its name or id
+    name: String,
+    /// How long the former token stays valid, at most `30d`; `0s` ends it at once
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    overlap: String,
+    #[command(flatten)]
+    node: Node,
+}
+
 pub(super) fn run(grant: Grant, output: Output) -> Result<Exit, Failure> {
     match grant {
         Grant::Create(create) => self::create(create, output)?,
@@ -80,6 +95,7 @@ pub(super) fn run(grant: Grant, output: Output) -> Result<Exit, Failure> {
             let grant: api::Grant = node.client()?.get(&["grants", &name])?;
             show(&grant, output)?;
         }
+        Grant::Rotate(rotate) => self::rotate(rotate, output)?,
         Grant::Revoke(Named { name, node }) => {
             let grant: api::Grant = node.client()?.delete(&["grants", &name])?;
             match output {
@@ -124,6 +140,27 @@ fn create(create: Create, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
+fn rotate(rotate: Rotate, output: Output) -> Result<(), Failure> {
+    let client = rotate.node.client()?;
+    let turn = GrantTurn {
+        overlap: Some(rotate.overlap),
+    };
+    let path = ["grants", &rotate.name, "rotate"];
+    let rotated: GrantRotated = client.send(Method::POST, &path, &turn)?;
+    match output {
+        // Alone, so that it can go straight into a file or a variable.
+        Output::Table => out::line(&rotated.token)?,
+        Output::Json | Output::Jsonl => out::json(&rotated)?,
+    }
+    note(&format!("grant    {} ({})", rotated.name, rotated.id));
+    note(&match &rotated.former_until {
+        Some(until) => format!("former   valid until {until}"),
+        None => "former   ended".to_owned(),
+    });
+    note("the token is shown this once; the node keeps only its hash");
+    Ok(())
+}
+
 fn show(grant: &api::Grant, output: Output) -> Result<(), Failure> {
     let rows = [
         ("name", grant.name.clone()),
@@ -134,6 +171,10 @@ fn show(grant: &api::Grant, output: Output) -> Result<(), Failure> {
         ("status", status(grant.status).to_owned()),
         ("expires", out::or_dash(grant.expires.as_deref())),
         ("revoked", out::or_dash(grant.revoked.as_deref())),
+        (
+            "former token until",
+            out::or_dash(grant.former_until.as_deref()),
+        ),
         ("endpoint", grant.endpoint.clone()),
         ("created", grant.created.clone()),
         ("revision", grant.revision.to_string()),

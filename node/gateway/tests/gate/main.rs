@@ -10,6 +10,8 @@ mod gate;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod servers;
