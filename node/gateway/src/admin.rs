@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,12 +22,13 @@ use crate::node::Node;
 
 pub mod api;
 mod audit;
+mod cluster;
 mod grants;
 mod guard;
 mod health;
 mod policies;
 mod problem;
-mod respond;
+pub(crate) mod respond;
 mod servers;
 
 /// Connections to the admin plane at once.
@@ -115,6 +116,12 @@ fn router(plane: Arc<Plane>) -> Router {
         .route("/grants", get(grants::list).post(grants::create))
         .route("/grants/{name}", get(grants::show).delete(grants::revoke))
         .route("/grants/{name}/rotate", post(grants::rotate))
+        .route("/cluster", get(cluster::status))
+        .route("/cluster/tokens", post(cluster::token))
+        .route("/cluster/nodes/{node}", delete(cluster::remove))
+        .route("/cluster/nodes/{node}/promote", post(cluster::promote))
+        .route("/cluster/transfer", post(cluster::transfer))
+        .route("/cluster/drain", post(cluster::drain))
         .route("/audit/records", get(audit::records))
         .route("/status", get(health::status));
     let known = Router::new()

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::{Client, Place};
 
 mod audit;
+mod cluster;
 mod failure;
 mod findings;
 mod grant;
@@ -97,6 +98,9 @@ enum Command {
     /// Who may call which server, by which policy
     #[command(subcommand)]
     Grant(grant::Grant),
+    /// The nodes that keep one book
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     /// Rules for calls
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -154,6 +158,7 @@ fn run(command: Command, asked: Option<Form>) -> Result<Exit, Failure> {
         Command::Serve(serve) => run::serve(serve),
         Command::Server(server) => server::run(server, form.plain()?),
         Command::Grant(grant) => grant::run(grant, form.plain()?),
+        Command::Cluster(cluster) => cluster::run(cluster, form.plain()?),
         Command::Policy(policy) => policy::run(policy, form, asked),
         Command::Audit(audit) => audit::run(audit, form.plain()?),
         Command::Version => version(form.plain()?),

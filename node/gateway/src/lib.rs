@@ -26,6 +26,7 @@ mod membership;
 mod metrics;
 mod near;
 pub mod node;
+mod node_status;
 mod policies;
 mod refusal;
 mod refusals;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -16,8 +16,8 @@ use tollbook_audit::note::LogKey;
 use tollbook_raft::{
     Cluster, CommitError, FrameHook, Options, Quic, QuicError, QuicSettings, StartError, Transport,
 };
-use tollbook_state::CommandResult;
 use tollbook_state::command::{Command, Genesis, Micros, SPEAKS};
+use tollbook_state::{CommandResult, Role};
 use tollbook_storage::{EngineError, Paths, Rocks};
 
 use crate::asked::Asked;
@@ -38,7 +38,7 @@ use crate::routes::Routes;
 use crate::session::SessionKey;
 use crate::upstream::secret::Secrets;
 use crate::upstream::{Pool, PoolLimits, trust};
-use crate::{admin, checkpoint, joining, listen, membership, watchers};
+use crate::{admin, checkpoint, joining, listen, membership, node_status, watchers};
 
 /// Version of the program, as records tell it.
 pub(crate) const SOFTWARE: &str = concat!("tollbook ", env!("CARGO_PKG_VERSION"));
@@ -49,6 +49,22 @@ const SERVER_ANSWERS: usize = 64;
 const LAST: Duration = Duration::from_secs(5);
 /// Between two words on what a start waits for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a quorum's last word counts.
+const QUORUM_HEARD: Duration = Duration::from_secs(5);
+/// Entries that a node may lack of what the leader has applied, and still get calls.
+const LAG: u64 = 1_000;
+
+/// What a node is to its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Gets entries and has no vote, or is not heard of yet.
+    Learner,
+    /// Was a member and is none.
+    Removed,
+    /// Has a vote.
+    Voter,
+}
 
 /// What a running node's tasks share.
 #[derive(Debug)]
@@ -107,6 +123,9 @@ pub struct Node {
     slots: Arc<Semaphore>,
     disk_low: AtomicBool,
     failed: AtomicBool,
+    drained: AtomicBool,
+    /// How far the leader had applied when it was last asked; 0 where this node leads.
+    leader_applied: AtomicU64,
     base_url: String,
     /// Counts the starts of the directory.
     started: u64,
@@ -227,6 +246,7 @@ impl Running {
         dir.check_undiverged()?;
         let stamps = Arc::new(Stamps::new(start.clock));
         let asks = Arc::new(Asks::default());
+        asks.bind(node_status::ASK, node_status::hook(Arc::clone(&late)));
         let late = Late::default();
         let quic = bind_peers(&dir, &config, &start, Arc::clone(&late)).await?;
         let peer_at = quic.local_address();
@@ -387,6 +407,8 @@ impl Node {
             slots: Arc::new(Semaphore::new(limits.calls)),
             disk_low: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
+            leader_applied: AtomicU64::new(0),
             base_url,
             started,
             dir,
@@ -500,11 +522,14 @@ impl Node {
         }
     }
 
-    /// A place for one call, where the node takes calls and not all of `limits.calls` are on their
+    /// A place for one call, where the node takes calls, has a vote, and not all of `limits.calls` are on their
     /// way.
     pub(crate) fn take_slot(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         // First: while the node stops, the stop itself waits for all places, so none is free.
         let slot = self.check_open().and_then(|()| {
+            if self.part() != Part::Voter {
+                return Err(Refusal::NoQuorum);
+            }
             Arc::clone(&self.slots)
                 .try_acquire_owned()
                 .map_err(|_none_free| Refusal::Busy)
@@ -524,9 +549,9 @@ impl Node {
         self.ledger.note_stranger(inbound, refusal);
     }
 
-    /// Refuses what is new while the node stops.
+    /// Refuses what is new while the node stops, or once it is drained.
     pub(crate) fn check_open(&self) -> Result<(), Refusal> {
-        if self.stopping.is_cancelled() {
+        if self.stopping.is_cancelled() || self.drained.load(Ordering::Relaxed) {
             Err(Refusal::Draining)
         } else {
             Ok(())
@@ -547,13 +572,47 @@ impl Node {
         }
     }
 
-    /// Refuses what passes unrecorded where this node has lost its quorum.
+    /// Refuses what passes unrecorded where this node has not heard from a quorum lately.
     pub(crate) fn check_quorum(&self) -> Result<(), Refusal> {
-        if self.cluster.status().leads {
+        let status = self.cluster.status();
+        let mut voters = status.members.iter().filter(|(_, member)| member.voter);
+        // Nobody else's word counts, so nobody's is waited for.
+        let alone = voters.all(|(node, _)| *node == status.node) && status.leads;
+        if alone || status.quorum.is_some_and(|ago| ago < QUORUM_HEARD) {
             Ok(())
         } else {
             Err(Refusal::NoQuorum)
         }
+    }
+
+    /// What this node is to its cluster, as far as it has applied.
+    fn part(&self) -> Part {
+        let me = self.config.node.id;
+        self.cluster.read(|state| {
+            let member = state.members().nodes.iter().find(|m| m.node == me);
+            match member.map(|member| member.role) {
+                Some(Role::Voter) => Part::Voter,
+                None if state.is_removed(me) => Part::Removed,
+                Some(Role::Learner) | None => Part::Learner,
+            }
+        })
+    }
+
+    /// Takes no new calls until the node is started again.
+    pub(crate) fn drain(&self) {
+        self.drained.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes how far the leader has applied; 0: this node leads, or nobody says so.
+    pub(crate) fn set_leader_applied(&self, index: u64) {
+        self.leader_applied.store(index, Ordering::Relaxed);
+    }
+
+    /// Calls on their way.
+    pub(crate) fn calls(&self) -> usize {
+        self.limits
+            .calls
+            .saturating_sub(self.slots.available_permits())
     }
 
     /// Notes whether the disk is nearly full.
@@ -576,7 +635,7 @@ impl Node {
         if self.failed.load(Ordering::Relaxed) {
             reasons.push("failed");
         }
-        if self.stopping.is_cancelled() {
+        if self.check_open().is_err() {
             reasons.push("draining");
         }
         if self.disk_low.load(Ordering::Relaxed) {
@@ -591,6 +650,18 @@ impl Node {
         if self.check_quorum().is_err() {
             reasons.push("no_quorum");
         }
+        match self.part() {
+            Part::Learner => reasons.push("learner"),
+            Part::Removed => reasons.push("removed"),
+            Part::Voter => {}
+        }
+        let applied = self.cluster.applied().borrow().index;
+        if applied.saturating_add(LAG) < self.leader_applied.load(Ordering::Relaxed) {
+            reasons.push("catching_up");
+        }
+        if !self.cluster.reach().borrow().whole {
+            reasons.push("backfill");
+        }
         reasons
     }
 
@@ -601,13 +672,9 @@ impl Node {
 
     /// The text of `/metrics`.
     pub(crate) fn metrics_text(&self) -> String {
-        let on_their_way = self
-            .limits
-            .calls
-            .saturating_sub(self.slots.available_permits());
         self.metrics
             .calls
-            .set(i64::try_from(on_their_way).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.calls()).unwrap_or(i64::MAX));
         let records = self
             .cluster
             .read(|state| state.head().map_or(0, Head::size));
@@ -634,6 +701,7 @@ fn look_after(node: &Arc<Node>, background: &TaskTracker, peer: SocketAddr) {
     background.spawn(watchers::count_refusals(Arc::clone(node)));
     background.spawn(watchers::settle(Arc::clone(node)));
     background.spawn(watchers::watch_disk(Arc::clone(node)));
+    background.spawn(watchers::watch_leader(Arc::clone(node)));
     background.spawn(membership::keep_address(Arc::clone(node), peer));
     background.spawn(membership::renew_certificate(Arc::clone(node)));
 }

@@ -6,10 +6,23 @@ use tollbook_state::command::Command;
 use tollbook_state::command::Micros;
 
 use crate::node::{Node, WATCH};
+use crate::node_status;
 use crate::refusals;
 
 /// One GiB: the disk reserve is never more, unless configured.
 const RESERVE_MAX: u64 = 1 << 30;
+
+/// Asks the leader once a second how far it has come.
+pub(crate) async fn watch_leader(node: Arc<Node>) {
+    loop {
+        let applied = node_status::ask_leader(&node).await;
+        node.set_leader_applied(applied.unwrap_or(0));
+        tokio::select! {
+            () = tokio::time::sleep(WATCH) => {}
+            () = node.stopping.cancelled() => return,
+        }
+    }
+}
 
 /// Compiles each policy as it is applied, so that the next call need not wait.
 pub(crate) async fn compile_policies(node: Arc<Node>) {

@@ -269,6 +269,149 @@ pub struct Status {
     pub not_ready: Vec<String>,
 }
 
+/// The cluster, as the node that was asked sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The log's origin, which no other cluster has; none before the first entry.
+    pub cluster: Option<String>,
+    /// Who leads; none: nobody is known to.
+    pub leader: Option<u64>,
+    /// The newest term.
+    pub term: u64,
+    /// Commands up to this version are let in: all members know them.
+    pub version: u16,
+    /// All members, by id.
+    pub nodes: Vec<ClusterNode>,
+}
+
+/// A member. What only the node itself can say is missing where it does not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterNode {
+    /// Never another node's.
+    pub id: u64,
+    /// What people call it.
+    pub name: String,
+    /// What it is to the others.
+    pub role: ClusterRole,
+    /// Whether it answered within a second.
+    pub up: bool,
+    /// Where clients reach it.
+    pub data: String,
+    /// Where its peers reach it.
+    pub peer: String,
+    /// Index of the newest entry that it has applied; of one that is not up the last that the
+    /// leader knows it to have.
+    pub applied: Option<u64>,
+    /// Entries of the leader's log that it lacks.
+    pub lag: Option<u64>,
+    /// Version of its program.
+    pub version: Option<String>,
+    /// How often its directory was started.
+    pub starts: Option<u64>,
+    /// How long ago the node that was asked heard it; none of itself.
+    pub heard_ms: Option<u64>,
+    /// Its clock ahead of that of the node that was asked, a message's way included; none of
+    /// itself.
+    pub clock_ahead_us: Option<i64>,
+    /// How long syncs of its log take; none before the first.
+    pub sync: Option<SyncTimes>,
+    /// How far down its book reaches.
+    pub book: Option<Book>,
+    /// When the certificate ends that it shows its peers.
+    pub certificate_expires: Option<String>,
+    /// Calls on their way through it.
+    pub calls: Option<usize>,
+    /// Why it should get no calls.
+    pub not_ready: Vec<String>,
+}
+
+/// What a member is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterRole {
+    /// Gets entries, has no vote.
+    Learner,
+    /// Orders entries; a voter too.
+    Leader,
+    /// Has a vote.
+    Voter,
+}
+
+/// How long syncs of a log took since the node's start: powers of two that bound them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncTimes {
+    /// Half of them took less.
+    pub p50_us: u64,
+    /// 99 of 100 took less.
+    pub p99_us: u64,
+}
+
+/// How far down a node's book reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Book {
+    /// All of it is there, and checked.
+    pub whole: bool,
+    /// Index of the first record from which on nothing is missing.
+    pub from: u64,
+    /// What must still come; none: nobody has said so yet.
+    pub bytes_missing: Option<u64>,
+}
+
+/// A join token, which is shown this once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinTokenMade {
+    /// Public handle.
+    pub id: String,
+    /// The secret, with the fingerprint of the cluster's authority.
+    pub token: String,
+    /// Not valid from this on.
+    pub expires: String,
+    /// Where the node that made it is reached by peers.
+    pub peer: String,
+}
+
+/// A member that was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberChanged {
+    /// Which.
+    pub id: u64,
+    /// What people call it.
+    pub name: String,
+    /// What it is; none: no member.
+    pub role: Option<ClusterRole>,
+}
+
+/// Asks for another leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferTo {
+    /// Id or name of a voter; none: the one that has come furthest.
+    #[serde(default)]
+    pub to: Option<String>,
+}
+
+/// Leadership that was handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transferred {
+    /// Who led.
+    pub from: Option<u64>,
+    /// Who leads.
+    pub leader: u64,
+}
+
+/// A node that takes no new calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Which.
+    pub id: u64,
+    /// What people call it.
+    pub name: String,
+    /// Who leads; itself only if no other voter answers.
+    pub leader: Option<u64>,
+    /// Calls that are still on their way through it.
+    pub calls: usize,
+}
+
 /// An error of the admin API, RFC 9457.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

@@ -18,6 +18,7 @@ use super::problem::{self, Refused};
 use super::servers;
 use super::{Plane, respond};
 use crate::config::read_duration;
+use crate::node_status;
 use crate::token::{Class, Token};
 
 const EXPIRES: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -88,6 +89,7 @@ pub(super) async fn create(
     }
     // Unknown: server or policy went away between the look and the commit.
     let (revision, _) = problem::put(result, &new.server, |name| Refused::ServerUnknown { name })?;
+    node_status::wait_until_applied(&plane.node).await;
     let made = GrantMade {
         id: token.id_text().to_owned(),
         name: new.name,
@@ -170,6 +172,7 @@ pub(super) async fn rotate(
     let result = plane.node.cluster.commit(&rotate).await?;
     let unknown = |name| Refused::GrantUnknown { name };
     let (revision, _) = problem::put(result, &name, unknown).map_err(|e| e.held(wanted))?;
+    node_status::wait_until_applied(&plane.node).await;
     let rotated = GrantRotated {
         id: token.id_text().to_owned(),
         name: grant.label,

@@ -8,10 +8,11 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use thiserror::Error;
 
-use tollbook_raft::CommitError;
+use tollbook_raft::{ChangeError, CommitError, NodeId};
 use tollbook_state::{Bound, CommandResult, Rejection};
 
 use super::api::{Finding, Problem};
+use crate::dir::DirError;
 use crate::routes::RouteError;
 use crate::token::TokenError;
 
@@ -22,6 +23,8 @@ pub(super) enum Refused {
     BodyLate,
     #[error("the body is over the limit of {limit} bytes")]
     BodyTooLarge { limit: usize },
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     #[error("nobody can say that the change was made; look, then try again")]
     Commit(#[from] CommitError),
     #[error(
@@ -59,6 +62,14 @@ pub(super) enum Refused {
     OriginForbidden,
     #[error("`overlap` cannot be `{found}`; give a time of at most 30 days, as `1h`, or `0s`")]
     Overlap { found: String },
+    #[error("this node cannot let others in; put `keys/` back as it was")]
+    NoAuthority(#[source] DirError),
+    #[error("no node is named `{name}`; see `tollbook cluster status`")]
+    NodeUnknown { name: String },
+    #[error("no other voter answers that could lead; see `tollbook cluster status`")]
+    NoOtherVoter,
+    #[error("node {node} was asked to lead and does not yet; see `tollbook cluster status`")]
+    NotHandedOver { node: NodeId },
     #[error("an owner has 1 to 128 bytes and no control characters")]
     Owner,
     #[error("no such path")]
@@ -160,6 +171,7 @@ impl Refused {
         match self {
             Self::BodyLate => ("TB-ADMIN-BODY-LATE", S::REQUEST_TIMEOUT),
             Self::BodyTooLarge { .. } => ("TB-ADMIN-BODY-TOO-LARGE", S::PAYLOAD_TOO_LARGE),
+            Self::Change(error) => change(error),
             Self::Commit(error) => commit(error),
             Self::Conflict { .. } => ("TB-ADMIN-CONFLICT", S::CONFLICT),
             Self::Expires { .. } => ("TB-ADMIN-EXPIRES", S::BAD_REQUEST),
@@ -175,6 +187,10 @@ impl Refused {
             Self::MethodUnknown => ("TB-ADMIN-METHOD", S::METHOD_NOT_ALLOWED),
             Self::Name { .. } => ("TB-ADMIN-NAME", S::BAD_REQUEST),
             Self::OriginForbidden => ("TB-ADMIN-ORIGIN", S::FORBIDDEN),
+            Self::NoAuthority(_) => ("TB-CLUSTER-NO-AUTHORITY", S::INTERNAL_SERVER_ERROR),
+            Self::NodeUnknown { .. } => ("TB-CLUSTER-NODE-UNKNOWN", S::NOT_FOUND),
+            Self::NoOtherVoter => ("TB-CLUSTER-NO-VOTER", S::CONFLICT),
+            Self::NotHandedOver { .. } => ("TB-CLUSTER-NOT-HANDED-OVER", S::SERVICE_UNAVAILABLE),
             Self::Overlap { .. } => ("TB-ADMIN-OVERLAP", S::BAD_REQUEST),
             Self::Owner => ("TB-ADMIN-OWNER", S::BAD_REQUEST),
             Self::PathUnknown => ("TB-ADMIN-PATH", S::NOT_FOUND),
@@ -252,6 +268,15 @@ fn commit(error: &CommitError) -> (&'static str, StatusCode) {
         CommitError::Stopping => ("TB-ADMIN-STOPPING", StatusCode::SERVICE_UNAVAILABLE),
         CommitError::TooLarge { .. } => ("TB-ADMIN-TOO-LARGE", StatusCode::PAYLOAD_TOO_LARGE),
         CommitError::Unknown => ("TB-ADMIN-UNKNOWN", StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+fn change(error: &ChangeError) -> (&'static str, StatusCode) {
+    match error {
+        ChangeError::Impossible { .. } => ("TB-CLUSTER-IMPOSSIBLE", StatusCode::CONFLICT),
+        ChangeError::NoLeader | ChangeError::NotLeader { .. } => {
+            ("TB-CLUSTER-NO-LEADER", StatusCode::SERVICE_UNAVAILABLE)
+        }
     }
 }
 

@@ -147,7 +147,7 @@ pub(super) fn endpoint(plane: &Plane, server: ServerId) -> String {
 }
 
 /// RFC 3339, UTC.
-pub(super) fn time(micros: Micros) -> String {
+pub(crate) fn time(micros: Micros) -> String {
     let stamp = i64::try_from(micros.0)
         .ok()
         .and_then(|us| Timestamp::from_microsecond(us).ok());

@@ -1,0 +1,12 @@
+//! The cluster's commands and the admin API under them, at a cluster of one: a real process, a
+//! directory of its own.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set itself up must stop"
+)]
+
+mod grants;
+mod help;
+mod members;
+#[path = "../cli_node/node.rs"]
+mod node;
