@@ -246,8 +246,8 @@ impl Running {
         dir.check_undiverged()?;
         let stamps = Arc::new(Stamps::new(start.clock));
         let asks = Arc::new(Asks::default());
-        asks.bind(node_status::ASK, node_status::hook(Arc::clone(&late)));
         let late = Late::default();
+        asks.bind(node_status::ASK, node_status::hook(Arc::clone(&late)));
         let quic = bind_peers(&dir, &config, &start, Arc::clone(&late)).await?;
         let peer_at = quic.local_address();
         let started = dir.next_start()?;

@@ -274,6 +274,7 @@ fn commit(error: &CommitError) -> (&'static str, StatusCode) {
 fn change(error: &ChangeError) -> (&'static str, StatusCode) {
     match error {
         ChangeError::Impossible { .. } => ("TB-CLUSTER-IMPOSSIBLE", StatusCode::CONFLICT),
+        ChangeError::Busy => ("TB-CLUSTER-BUSY", StatusCode::SERVICE_UNAVAILABLE),
         ChangeError::NoLeader | ChangeError::NotLeader { .. } => {
             ("TB-CLUSTER-NO-LEADER", StatusCode::SERVICE_UNAVAILABLE)
         }
