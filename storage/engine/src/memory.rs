@@ -751,7 +751,7 @@ impl PartFiles for DiskFiles {
 
     fn append(&mut self, part: Part, bytes: &[u8]) -> Result<(), EngineError> {
         self.change_part(part, Step::Write, |file| {
-            file.bytes.extend_from_slice(bytes)
+            file.bytes.extend_from_slice(bytes);
         })
     }
 

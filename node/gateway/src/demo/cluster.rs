@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use tollbook_audit::dir::{Options, verify};
@@ -263,7 +264,8 @@ impl Tool {
 
     /// Shows a command and runs it.
     async fn say(&self, words: &[&str], dir: &Path, show: Show<'_>) -> Result<String, DemoError> {
-        let shown = words.join(" ");
+        let home = format!("{}/", self.home.path().display());
+        let shown = words.join(" ").replace(&home, "");
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         show(&format!("  $ tollbook {shown} --dir {name}"));
         self.command(words, dir).await

@@ -197,6 +197,10 @@ fn again(name: &str, message: &Bytes) -> Result<Bytes, CodecError> {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a golden file needs no durability"
+)]
 fn messages_are_what_they_were() {
     let lines: String = messages()
         .iter()
