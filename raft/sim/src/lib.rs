@@ -9,6 +9,7 @@ mod book;
 mod gateway;
 mod history;
 mod invariants;
+mod members;
 mod nemesis;
 mod net;
 mod plan;
@@ -93,6 +94,6 @@ fn live(world: &mut World) -> Result<usize, Violation> {
         }
     }
     world.end_faults();
-    let healing = world.serve_the_rest()?;
+    let healing = world.serve_the_rest(&mut nemesis.members)?;
     world.judge(healing)
 }

@@ -2,6 +2,7 @@
 
 use tollbook_storage::Crash;
 
+use crate::members::Members;
 use crate::plan::Fault;
 use crate::world::World;
 
@@ -11,17 +12,20 @@ pub(crate) struct Nemesis {
     next_us: u64,
     /// When the ways that were cut are whole again.
     mends_us: u64,
+    pub(crate) members: Members,
 }
 
 impl Nemesis {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             next_us: 3_000_000,
             mends_us: 0,
+            members: Members::default(),
         }
     }
 
     pub(crate) fn strike(&mut self, world: &mut World) {
+        self.members.tend(world);
         if self.mends_us > 0 && self.mends_us <= world.now_us {
             self.mends_us = 0;
             world.trace.note(0, format_args!("all ways are whole"));
@@ -43,7 +47,7 @@ impl Nemesis {
             Fault::Clocks => clocks(world, node),
             Fault::Crashes => crashes(world, node),
             Fault::Disks => disks(world, node),
-            Fault::Members => {}
+            Fault::Members => self.members.change(world, node),
             Fault::Network => self.network(world, node, &nodes),
             Fault::Pauses => pauses(world, node),
         }
@@ -66,7 +70,12 @@ impl Nemesis {
             world.net.cut(node, *other, out);
             world.net.cut(*other, node, back);
         }
-        self.mends_us = world.now_us + world.rng.between(100_000, 6_000_000);
+        let us = match world.rng.below(12) {
+            // Longer than a commit is waited for.
+            0 => world.rng.between(15_000_000, 25_000_000),
+            _ => world.rng.between(100_000, 6_000_000),
+        };
+        self.mends_us = world.now_us + us;
         world
             .trace
             .note(node, format_args!("its ways are cut ({kind})"));

@@ -15,6 +15,7 @@ use crate::book::Book;
 use crate::gateway::{Gateway, Numbers, Signatures};
 use crate::history::History;
 use crate::invariants::{self, Evidence, Healing, Violation, Witness};
+use crate::members::Members;
 use crate::net::{Net, SLICE_US};
 use crate::plan::Plan;
 use crate::process::{Clocks, Process, Stage, Watch};
@@ -44,6 +45,10 @@ pub(crate) struct Machine {
     pub(crate) excused: bool,
     /// Somebody damaged what was durable: it is not to be trusted again.
     pub(crate) damaged: bool,
+    /// Somebody asked for its removal.
+    pub(crate) leaving: bool,
+    /// It is removed.
+    pub(crate) retired: bool,
 }
 
 /// Everything.
@@ -67,41 +72,69 @@ impl World {
         seed_chance(seed);
         let mut rng = Rng::new(seed);
         let net = Net::new(rng.fork(), trace.clone());
-        let mut machines = BTreeMap::new();
-        for node in 1..=plan.nodes {
-            let drift = i64::try_from(rng.below(2 * plan.drift_ppm + 1)).unwrap_or(0)
-                - i64::try_from(plan.drift_ppm).unwrap_or(0);
-            let wall = EPOCH_US + i64::try_from(rng.below(plan.skew_us + 1)).unwrap_or(0);
-            let disk = Disk::new();
-            disk.slow_down(plan.sync_us, rng.next());
-            machines.insert(
-                node,
-                Machine {
-                    disk,
-                    clocks: Clocks::new(wall, drift),
-                    signatures: Signatures::default(),
-                    boots: 0,
-                    process: None,
-                    starts_us: Some(0),
-                    stands_until_us: None,
-                    excused: false,
-                    damaged: false,
-                },
-            );
-        }
         let key = LogKey::from_seed(ORIGIN, &[7; 32]).expect("the name is a key's");
-        Self {
+        let mut world = Self {
             now_us: 0,
             rng,
             trace,
             net,
-            machines,
+            machines: BTreeMap::new(),
             plan,
             history: History::default(),
             witness: Witness::default(),
             numbers: Numbers::default(),
             key: Arc::new(key),
             working: true,
+        };
+        for node in 1..=world.plan.nodes {
+            world.add_machine(node);
+        }
+        world
+    }
+
+    /// A machine with an empty disk, which starts at once.
+    pub(crate) fn add_machine(&mut self, node: u64) {
+        let Plan {
+            drift_ppm, skew_us, ..
+        } = self.plan;
+        let signed = |us| i64::try_from(us).unwrap_or(0);
+        let drift = signed(self.rng.below(2 * drift_ppm + 1)) - signed(drift_ppm);
+        let wall = EPOCH_US + signed(self.rng.below(skew_us + 1));
+        let disk = Disk::new();
+        disk.slow_down(self.plan.sync_us, self.rng.next());
+        let machine = Machine {
+            disk,
+            clocks: Clocks::new(wall, drift),
+            signatures: Signatures::default(),
+            boots: 0,
+            process: None,
+            starts_us: Some(self.now_us),
+            stands_until_us: None,
+            excused: false,
+            damaged: false,
+            leaving: false,
+            retired: false,
+        };
+        self.machines.insert(node, machine);
+    }
+
+    /// The machine is no member any more, and is turned off for good.
+    pub(crate) fn retire(&mut self, node: u64) {
+        let known = self.machines.get(&node).is_some_and(|m| m.retired);
+        if !known {
+            self.trace.note(node, format_args!("is removed"));
+            self.bury(node, Crash::Process, None);
+            if let Some(machine) = self.machines.get_mut(&node) {
+                machine.retired = true;
+                machine.starts_us = None;
+            }
+        }
+    }
+
+    /// Runs something in a process.
+    pub(crate) fn spawn(&self, node: u64, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(process) = self.machines.get(&node).and_then(|m| m.process.as_ref()) {
+            process.spawn(task);
         }
     }
 
@@ -156,6 +189,7 @@ impl World {
         if let Some(machine) = self.machines.get(&node)
             && !machine.excused
             && !machine.damaged
+            && !machine.leaving
         {
             self.witness.violate("heal", format!("node {node} {why}"));
         }
@@ -264,7 +298,7 @@ impl World {
         for machine in self.machines.values_mut() {
             machine.disk.mend();
             machine.stands_until_us = None;
-            if machine.process.is_none() {
+            if machine.process.is_none() && !machine.retired {
                 machine.starts_us = Some(now_us);
             }
         }
@@ -272,7 +306,7 @@ impl World {
 
     /// Uses up the last grant's quota through whatever nodes serve. Returns when it is denied, or
     /// too late.
-    pub(crate) fn serve_the_rest(&mut self) -> Result<Healing, Violation> {
+    pub(crate) fn serve_the_rest(&mut self, members: &mut Members) -> Result<Healing, Violation> {
         let healing = Arc::new(std::sync::Mutex::new((Healing::default(), false)));
         let deadline = self.now_us + HEAL_US;
         let mut busy: BTreeMap<u64, u64> = BTreeMap::new();
@@ -291,19 +325,20 @@ impl World {
                 let healing = Arc::clone(&healing);
                 process.spawn(async move { gateway.use_up(&healing).await });
             }
+            members.tend(self);
             self.slice();
             if let Some(violation) = self.violation() {
                 return Err(violation);
             }
             let (result, done) = *healing.lock().expect("nobody panics with it");
-            if done && self.all_serve() {
+            if done && members.settled() && self.all_serve() {
                 return Ok(result);
             }
         }
         let down: Vec<u64> = self
             .machines
             .iter()
-            .filter(|(_, machine)| !machine.damaged && !machine.serves())
+            .filter(|(_, machine)| machine.counts() && !machine.serves())
             .map(|(node, _)| *node)
             .collect();
         let (result, _) = *healing.lock().expect("nobody panics with it");
@@ -323,12 +358,12 @@ impl World {
         let applied: Vec<u64> = self
             .machines
             .values()
-            .filter(|machine| !machine.damaged)
+            .filter(|machine| machine.counts())
             .filter_map(|machine| machine.process.as_ref()?.watch.gateway())
             .filter(|gateway| gateway.cluster.reach().borrow().whole)
             .map(|gateway| gateway.cluster.applied().borrow().index)
             .collect();
-        let whole = self.machines.values().filter(|m| !m.damaged).count();
+        let whole = self.machines.values().filter(|m| m.counts()).count();
         applied.len() == whole && applied.windows(2).all(|pair| pair.first() == pair.last())
     }
 
@@ -358,8 +393,12 @@ impl World {
             .check(&book)
             .map_err(|what| violation("heal", what))?;
         let key = self.key.verifier();
-        for (node, machine) in self.machines.iter().filter(|(_, m)| !m.damaged) {
-            let notes = machine.signatures.notes();
+        // Each is told of all notes in the end; here each signs for itself.
+        let machines = self.machines.values();
+        let notes = machines
+            .flat_map(|machine| machine.signatures.notes())
+            .collect();
+        for (node, machine) in self.machines.iter().filter(|(_, m)| m.counts()) {
             invariants::verify(&key, &machine.disk.segments(), &notes)
                 .map_err(|what| violation("heal", format!("book of node {node}: {what}")))?;
         }
@@ -372,6 +411,11 @@ impl World {
 }
 
 impl Machine {
+    /// It is a member whose disk nobody damaged.
+    fn counts(&self) -> bool {
+        !self.damaged && !self.retired
+    }
+
     fn serves(&self) -> bool {
         let gateway = self
             .process

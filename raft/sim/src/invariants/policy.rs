@@ -72,8 +72,8 @@ fn decided(evidence: &Evidence<'_>) -> BTreeMap<String, Option<String>> {
     decided
 }
 
-/// The policies that each revision of a grant may name: several clients may have made it, and a
-/// new token leaves it as it was.
+/// The policies that each revision of a grant may name: several clients may have made it, and
+/// neither a new token nor a revoke changes it.
 fn named(evidence: &Evidence<'_>) -> BTreeMap<(String, u64), Vec<Option<String>>> {
     let mut named: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for attempt in &evidence.history.attempts {
@@ -85,7 +85,7 @@ fn named(evidence: &Evidence<'_>) -> BTreeMap<(String, u64), Vec<Option<String>>
         }
     }
     for entry in &evidence.book.entries {
-        if entry.text("action") == "grant_rotate" {
+        if matches!(entry.text("action"), "grant_rotate" | "grant_revoke") {
             let (grant, revision) = (entry.text("target").to_owned(), entry.number("revision"));
             let before = named.get(&(grant.clone(), revision.saturating_sub(1)));
             let before = before.cloned().unwrap_or_default();
