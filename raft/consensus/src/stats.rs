@@ -69,14 +69,8 @@ impl Counters {
             add(bucket, 1);
         }
         if let Some(last) = last {
-            // Read by the keeper before it offers a seal for signing.
-            self.synced_index.store(last, Ordering::Release);
+            self.synced_index.store(last, Ordering::Relaxed);
         }
-    }
-
-    /// Index of the last entry that a sync of ours covers.
-    pub(crate) fn synced_index(&self) -> u64 {
-        self.synced_index.load(Ordering::Acquire)
     }
 
     pub(crate) fn applied(&self, index: u64) {
@@ -90,7 +84,7 @@ impl Counters {
 
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
-            synced_index: self.synced_index(),
+            synced_index: get(&self.synced_index),
             applied_index: get(&self.applied_index),
             flushed_index: get(&self.flushed_index),
             entries: get(&self.entries),
