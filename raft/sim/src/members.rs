@@ -6,7 +6,7 @@ use tollbook_raft::Change;
 use tollbook_state::State;
 
 use crate::gateway::Gateway;
-use crate::world::World;
+use crate::world::{Machine, Standing, World};
 
 /// Members that a simulated cluster keeps, at least, and machines that it ever has, at most.
 const KEEP: usize = 3;
@@ -91,18 +91,18 @@ fn transfer(world: &mut World, node: u64) {
 
 fn remove(world: &mut World, node: u64) {
     let gateways = serving(world);
-    let going = world.machines.values().filter(|m| m.leaving && !m.retired);
-    let staying = world.machines.values().filter(|m| !m.retired).count() - going.count();
+    let is_in = |machine: &&Machine| machine.standing == Standing::In;
+    let staying = world.machines.values().filter(is_in).count();
     let Some(gateway) = world.rng.pick(&gateways).cloned() else {
         return;
     };
     let Some(machine) = world.machines.get_mut(&node) else {
         return;
     };
-    if staying <= KEEP || machine.retired || machine.leaving {
+    if staying <= KEEP || machine.standing != Standing::In {
         return;
     }
-    machine.leaving = true;
+    machine.standing = Standing::Leaving;
     world.trace.note(node, format_args!("is to be removed"));
     world.spawn(gateway.node, async move {
         gateway.change(Change::Remove { node }).await;
@@ -113,7 +113,7 @@ fn serving(world: &World) -> Vec<Gateway> {
     world
         .machines
         .values()
-        .filter(|machine| !machine.retired && machine.stands_until_us.is_none())
+        .filter(|machine| machine.standing != Standing::Out && machine.stands_until_us.is_none())
         .filter_map(|machine| machine.process.as_ref()?.watch.gateway())
         .collect()
 }

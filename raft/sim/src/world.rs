@@ -45,10 +45,18 @@ pub(crate) struct Machine {
     pub(crate) excused: bool,
     /// Somebody damaged what was durable: it is not to be trusted again.
     pub(crate) damaged: bool,
+    pub(crate) standing: Standing,
+}
+
+/// A machine's place in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A member, or on the way to be one.
+    In,
     /// Somebody asked for its removal.
-    pub(crate) leaving: bool,
-    /// It is removed.
-    pub(crate) retired: bool,
+    Leaving,
+    /// Removed, and off for good.
+    Out,
 }
 
 /// Everything.
@@ -112,20 +120,22 @@ impl World {
             stands_until_us: None,
             excused: false,
             damaged: false,
-            leaving: false,
-            retired: false,
+            standing: Standing::In,
         };
         self.machines.insert(node, machine);
     }
 
     /// The machine is no member any more, and is turned off for good.
     pub(crate) fn retire(&mut self, node: u64) {
-        let known = self.machines.get(&node).is_some_and(|m| m.retired);
+        let known = self
+            .machines
+            .get(&node)
+            .is_some_and(|m| m.standing == Standing::Out);
         if !known {
             self.trace.note(node, format_args!("is removed"));
             self.bury(node, Crash::Process, None);
             if let Some(machine) = self.machines.get_mut(&node) {
-                machine.retired = true;
+                machine.standing = Standing::Out;
                 machine.starts_us = None;
             }
         }
@@ -189,7 +199,7 @@ impl World {
         if let Some(machine) = self.machines.get(&node)
             && !machine.excused
             && !machine.damaged
-            && !machine.leaving
+            && machine.standing == Standing::In
         {
             self.witness.violate("heal", format!("node {node} {why}"));
         }
@@ -298,7 +308,7 @@ impl World {
         for machine in self.machines.values_mut() {
             machine.disk.mend();
             machine.stands_until_us = None;
-            if machine.process.is_none() && !machine.retired {
+            if machine.process.is_none() && machine.standing != Standing::Out {
                 machine.starts_us = Some(now_us);
             }
         }
@@ -413,7 +423,7 @@ impl World {
 impl Machine {
     /// It is a member whose disk nobody damaged.
     fn counts(&self) -> bool {
-        !self.damaged && !self.retired
+        !self.damaged && self.standing != Standing::Out
     }
 
     fn serves(&self) -> bool {

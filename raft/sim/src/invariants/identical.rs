@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tollbook_audit::frame::Frame;
+use tollbook_audit::frame::{Frame, next_frame};
 
 use super::{Evidence, Witness};
 
@@ -36,6 +36,7 @@ pub(super) fn check(evidence: &Evidence<'_>, _witness: &Witness) -> Result<(), S
     for (other, theirs) in books {
         for (name, bytes) in theirs {
             let Some(ours) = book.get(name) else { continue };
+            let (ours, bytes) = (whole(ours), whole(bytes));
             let length = ours.len().min(bytes.len());
             if ours.get(..length) != bytes.get(..length) {
                 return Err(format!(
@@ -45,4 +46,13 @@ pub(super) fn check(evidence: &Evidence<'_>, _witness: &Witness) -> Result<(), S
         }
     }
     Ok(())
+}
+
+/// Without what a crash tore at the end: a machine that was turned off for good keeps that.
+fn whole(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let Ok(Some(frame)) = next_frame(rest) {
+        rest = rest.get(frame.bytes.len()..).unwrap_or_default();
+    }
+    bytes.get(..bytes.len() - rest.len()).unwrap_or_default()
 }
