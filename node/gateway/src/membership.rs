@@ -81,7 +81,7 @@ pub(crate) async fn renew_certificate(node: Arc<Node>) {
         if Duration::from_micros(left) < CERTIFICATE_LIFE / 3
             && let Err(error) = renew(&node)
         {
-            tracing::error!(%error, "this node's certificate was not renewed; peers refuse it soon");
+            tracing::error!(%error, "the certificate was not renewed; peers will refuse it");
         }
         tokio::select! {
             () = tokio::time::sleep(RENEWAL) => {}

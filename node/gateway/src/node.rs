@@ -522,8 +522,8 @@ impl Node {
         }
     }
 
-    /// A place for one call, where the node takes calls, has a vote, and not all of `limits.calls` are on their
-    /// way.
+    /// A place for one call, where the node takes calls, has a vote, and not all of `limits.calls`
+    /// are on their way.
     pub(crate) fn take_slot(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         // First: while the node stops, the stop itself waits for all places, so none is free.
         let slot = self.check_open().and_then(|()| {

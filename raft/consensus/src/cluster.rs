@@ -440,7 +440,7 @@ fn look_at<T>(state: &SharedState, look: impl FnOnce(&State) -> T) -> T {
     look(&state.read().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Starts openraft and listens to peers. A new directory begins its cluster, and a lone voter elects
+/// Starts openraft and listens to peers. A new directory begins its cluster, a lone voter elects
 /// itself at once.
 async fn start_raft<E: Engine>(
     options: &Options,

@@ -255,7 +255,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
                     RPCError::Unreachable(error) => StreamingError::Unreachable(error),
                     RPCError::Network(error) => StreamingError::Network(error),
                     RPCError::Timeout(error) => StreamingError::Timeout(error),
-                    RPCError::RemoteError(error) => StreamingError::Network(NetworkError::new(&error)),
+                    RPCError::RemoteError(error) => {
+                        StreamingError::Network(NetworkError::new(&error))
+                    }
                 }),
             },
         }
