@@ -1,11 +1,12 @@
 //! `cluster …` where one node is the cluster.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::node::{Node, text};
+use crate::node::{Node, text, tollbook};
 
 #[test]
 fn the_status_of_a_cluster_of_one_says_how_its_node_does() {
@@ -99,6 +100,75 @@ fn a_change_that_is_true_already_changes_nothing() {
     assert_eq!(done, json!({ "from": 1, "leader": 1 }));
     let done = node.run(&["cluster", "transfer", "--to", "1"]);
     assert_eq!(text(&done.stdout), "node 1 leads\n");
+}
+
+#[test]
+fn a_join_token_is_printed_alone_and_used_up_by_one_node() {
+    let node = Node::start();
+    let made = node.run(&["cluster", "token"]);
+    let (token, said) = (text(&made.stdout), text(&made.stderr));
+    assert!(made.status.success(), "{said}");
+    let (secret, fingerprint) = token.trim_end().split_once('.').unwrap();
+    assert!(secret.starts_with("tbj_"), "{said}");
+    assert_eq!((secret.len(), fingerprint.len()), (55, 64));
+    assert!(!said.contains(secret), "{said}");
+    let other = node.json(&["cluster", "token"]);
+    let (other_secret, same) = other["token"].as_str().unwrap().split_once('.').unwrap();
+    assert_ne!(other_secret, secret);
+    assert_eq!(same, fingerprint, "one cluster, one authority");
+    let peer = other["peer"].as_str().unwrap();
+    assert!(
+        said.contains(&format!("tollbook join {peer} --dir D")),
+        "{said}"
+    );
+
+    let file = node.dir.with_file_name("join.token");
+    fs::write(&file, &token).unwrap();
+    let join = |name: &str| {
+        let mut join = tollbook();
+        join.args(["join", peer]);
+        for listener in ["--listen", "--admin", "--peer"] {
+            join.args([listener, "127.0.0.1:0"]);
+        }
+        join.arg("--token-file")
+            .arg(&file)
+            .arg("--dir")
+            .arg(node.dir.with_file_name(name))
+            .output()
+            .unwrap()
+    };
+    let joined = join("second");
+    assert!(joined.status.success(), "{joined:?}");
+    let status = node.json(&["cluster", "status"]);
+    let roles = |field: &str| {
+        let nodes = status["nodes"].as_array().unwrap().iter();
+        nodes.map(|node| node[field].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(roles("role"), ["leader", "learner"]);
+    assert_eq!(roles("up"), [true, false]);
+    let refused = join("third");
+    assert!(!refused.status.success(), "{refused:?}");
+    let records = node.run(&["audit", "search", "--kind", "admin", "--output", "jsonl"]);
+    let records = text(&records.stdout);
+    for action in ["join_token_put", "join", "join_refused"] {
+        assert!(
+            records.contains(&format!("\"action\":\"{action}\"")),
+            "{records}"
+        );
+    }
+    assert!(!records.contains(secret), "{records}");
+
+    // A learner that does not answer has not caught up, and what it would stop says so.
+    let promoted = node.run(&["cluster", "promote", "2"]);
+    assert_eq!(promoted.status.code(), Some(6), "{promoted:?}");
+    assert!(text(&promoted.stderr).contains("error[TB-CLUSTER-IMPOSSIBLE]: "));
+    let removed = node.json(&["cluster", "remove", "2"]);
+    assert_eq!(
+        (&removed["id"], &removed["role"]),
+        (&json!(2), &Value::Null)
+    );
+    let status = node.json(&["cluster", "status"]);
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 1);
 }
 
 /// Status and body of a request on a connection of its own.
