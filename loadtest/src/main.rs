@@ -1,9 +1,11 @@
 //! Load on a real gate: `loadtest compare` runs the sample MCP server and `tollbook serve` as
 //! processes of their own and drives both ways in turns, direct and through the gate with the book
-//! on. The figures to compare are the ratios within one run.
+//! on. The figures to compare are the ratios within one run. `loadtest chaos` runs three gates as
+//! one cluster under faults.
 
 #![expect(clippy::print_stdout, reason = "the table is this program's product")]
 
+mod chaos;
 mod chart;
 mod drive;
 mod peers;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::chaos::Chaos;
 use crate::chart::Bar;
 use crate::drive::{Figures, Target};
 use crate::peers::{Gate, PeerError, Upstream};
@@ -42,6 +45,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
+    Chaos(Chaos),
     /// The sample MCP server alone; prints its address
     Upstream,
 }
@@ -54,11 +58,13 @@ fn main() -> ExitCode {
             turns,
             svg,
         } => compare(connections, Duration::from_secs(seconds), turns)
-            .and_then(|medians| svg.map_or(Ok(()), |file| draw(&file, &medians))),
-        Command::Upstream => peers::serve_upstream(),
+            .and_then(|medians| svg.map_or(Ok(()), |file| draw(&file, &medians)))
+            .map(|()| ExitCode::SUCCESS),
+        Command::Chaos(chaos) => chaos::run(&chaos),
+        Command::Upstream => peers::serve_upstream().map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             println!("loadtest: {error}");
             ExitCode::FAILURE

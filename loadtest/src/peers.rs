@@ -27,6 +27,12 @@ const POLICY: &str = r#"{
 #[derive(Debug)]
 pub(crate) struct PeerError(String);
 
+impl PeerError {
+    pub(crate) const fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 impl std::fmt::Display for PeerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -203,7 +209,7 @@ pub(crate) fn serve_upstream() -> Result<(), PeerError> {
 }
 
 /// The program that was built beside this one.
-fn program() -> Result<PathBuf, PeerError> {
+pub(crate) fn program() -> Result<PathBuf, PeerError> {
     let beside = std::env::current_exe()?.with_file_name("tollbook");
     if beside.exists() {
         Ok(beside)
