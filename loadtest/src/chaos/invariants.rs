@@ -7,6 +7,9 @@ use super::book::{Book, Pages};
 use super::client::{Answer, Called};
 use super::witness::Seen;
 
+#[cfg(test)]
+mod tests;
+
 /// Lines a promise that are shown; of more, the count.
 const SHOWN_MAX: usize = 5;
 
