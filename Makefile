@@ -6,7 +6,8 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/tollbook/target
 CARGO ?= cargo
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup build demo test lint peers bench comparison instructions fuzz sim planted nightly
+.PHONY: help setup build demo test lint peers bench comparison instructions fuzz sim planted \
+	chaos nightly
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -53,6 +54,10 @@ sim: setup ## Simulated clusters under faults, of SEEDS (0..600)
 
 planted: setup ## Bugs planted one at a time, and the seeds that find each
 	$(CARGO) run --locked -p tollbook-sim --features planted -- --planted
+
+chaos: setup ## Three real nodes under the faults of SEED (1) for CHAOS_SECONDS (60), checked from outside
+	$(CARGO) build --locked --workspace --bins
+	$(BIN)/loadtest chaos --seed $(or $(SEED),1) --seconds $(or $(CHAOS_SECONDS),60)
 
 nightly: setup ## What takes too long for every change: a million decisions by two ways
 	TOLLBOOK_ORACLE_DECISIONS=1000000 $(CARGO) test --locked -p tollbook-policy --test policy \

@@ -19,7 +19,7 @@ pub(super) fn processes(nodes: &[Node], mut seed: Seed, end: Instant) -> Result<
     loop {
         pause(seed.between(500, 2_500), end);
         // Drawn in any case, so that what the cluster does changes none of what follows.
-        let (kind, any, held) = (seed.below(10), seed.below(NODES), seed.between(200, 4_000));
+        let (kind, any, held) = (seed.below(12), seed.below(NODES), seed.between(200, 4_000));
         if Instant::now() >= end {
             return Ok(tally);
         }
@@ -29,9 +29,17 @@ pub(super) fn processes(nodes: &[Node], mut seed: Seed, end: Instant) -> Result<
             3..=4 => ("kill -9", any),
             5..=6 => ("stop of the leader", leader.unwrap_or(any)),
             7..=8 => ("stop", any),
-            _ => ("kill -9 of all three", NODES),
+            9 => ("kill -9 of all three", NODES),
+            _ => ("leadership handed over", any),
         };
         *tally.entry(name).or_default() += 1;
+        if name.starts_with("leadership") {
+            // It may fail: the weather is what it is.
+            nodes
+                .get(any)
+                .map(|node| node.command(&["cluster", "transfer"]).ok());
+            continue;
+        }
         let chosen = nodes.iter().enumerate();
         let chosen = chosen.filter(|(at, _)| place == NODES || place == *at);
         let chosen: Vec<_> = chosen.map(|(_, node)| node).collect();

@@ -50,8 +50,6 @@ const HEALED_WITHIN: Duration = Duration::from_secs(60);
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 /// The greedy grant meets its limit during the faults, the steady one only after them.
 const LIMITED: [(&str, bool); 2] = [("greedy", false), ("steady", true)];
-/// Of the steady grant, beyond what its callers can use up in the time.
-const REST: u64 = 50;
 const FREE: &str = r#"{"version":"1","default":"deny","tools":{"count":{}}}"#;
 
 /// Three nodes, a seed's faults, and what must hold of them
@@ -63,7 +61,7 @@ pub(crate) struct Chaos {
     /// Seconds of faults
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Calls a window of each limited grant; default: 1,000, or more where the time asks for it
+    /// Calls a day of each limited grant [default: 25 for each second, at least 1,000]
     #[arg(long)]
     limit: Option<u64>,
 }
@@ -71,7 +69,8 @@ pub(crate) struct Chaos {
 /// Runs it; a failure where a promise was broken.
 pub(crate) fn run(chaos: &Chaos) -> Result<ExitCode, PeerError> {
     let home = TempDir::with_prefix("tollbook-chaos-")?;
-    let limit = chaos.limit.unwrap_or(1_000).max(chaos.seconds * 8 + REST);
+    let by_time = chaos.seconds.saturating_mul(25).max(1_000);
+    let limit = chaos.limit.unwrap_or(by_time);
     println!(
         "seed {}, {} s of faults, a limit of {limit} calls a day for each of two grants",
         chaos.seed, chaos.seconds

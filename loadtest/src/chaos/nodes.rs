@@ -51,11 +51,13 @@ impl Ports {
                 admin: admin.local_addr()?.port(),
                 peer: peer.local_addr()?.port(),
             };
-            // Held until all are chosen, so that none is chosen twice.
             held.push((data, admin, peer));
             Ok::<_, std::io::Error>(ports)
         };
-        Ok([one()?, one()?, one()?])
+        let ports = [one()?, one()?, one()?];
+        // Held until all are chosen, so that none is chosen twice.
+        drop(held);
+        Ok(ports)
     }
 }
 

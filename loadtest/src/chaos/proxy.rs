@@ -136,10 +136,10 @@ impl Shared {
 
     fn pass(&self, from: usize, to: usize, bytes: &[u8], seed: &mut Seed) {
         self.passed.datagrams.fetch_add(1, Ordering::Relaxed);
-        let link = *locked(&self.links)
+        let link = locked(&self.links)
             .get(from)
-            .and_then(|row| row.get(to))
-            .unwrap_or(&Link::default());
+            .and_then(|row| row.get(to).copied())
+            .unwrap_or_default();
         let lost = seed.chance(link.loss);
         let copies = if seed.chance(link.duplicate) { 2 } else { 1 };
         if link.cut || lost {

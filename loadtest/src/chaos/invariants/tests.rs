@@ -20,9 +20,11 @@ fn sound() -> Run {
         number,
         at_us: number * 10 + 1,
     };
-    let mut book = Book::default();
-    book.intents = HashMap::from([(1, intent(1)), (2, intent(2))]);
-    book.revoked.insert("g".to_owned(), 3);
+    let book = Book {
+        intents: HashMap::from([(1, intent(1)), (2, intent(2))]),
+        revoked: HashMap::from([("g".to_owned(), 3)]),
+        twice: Vec::new(),
+    };
     let pages = Pages::from([(0, b"a".to_vec()), (1, b"b".to_vec())]);
     let notes = BTreeMap::from([(2, "root".to_owned())]);
     let both = ["node-1", "node-2"];
