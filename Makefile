@@ -55,7 +55,7 @@ sim: setup ## Simulated clusters under faults, of SEEDS (0..600)
 planted: setup ## Bugs planted one at a time, and the seeds that find each
 	$(CARGO) run --locked -p tollbook-sim --features planted -- --planted
 
-chaos: setup ## Three real nodes under the faults of SEED (1) for CHAOS_SECONDS (60), checked from outside
+chaos: setup ## Three real nodes under the faults of SEED (1), for CHAOS_SECONDS (60)
 	$(CARGO) build --locked --workspace --bins
 	$(BIN)/loadtest chaos --seed $(or $(SEED),1) --seconds $(or $(CHAOS_SECONDS),60)
 
