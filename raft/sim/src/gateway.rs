@@ -1,16 +1,16 @@
 //! What stands above consensus in a node, and its clients: calls, changes, outcomes, seals. All of
 //! it runs in the node's process and dies with it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use tollbook_audit::note::{Checkpoint, LogKey};
-use tollbook_raft::{Change, Cluster, CommitError, MaxSigned};
+use tollbook_audit::note::LogKey;
+use tollbook_raft::{Change, Clock, Cluster, CommitError, CosignOptions, View, cosigner};
 use tollbook_state::command::{CallId, Command, GrantId, Micros, SPEAKS};
 use tollbook_state::{CommandResult, Grant, Sealed, State};
 use tollbook_storage::Disk;
@@ -18,6 +18,7 @@ use tollbook_storage::Disk;
 use crate::history::History;
 use crate::invariants::{Healing, Witness};
 use crate::rng::Rng;
+use crate::signer::{Desk, Signatures, node_key};
 use crate::trace::Trace;
 use crate::workload::{self, LAST_GRANT};
 use crate::world::peer;
@@ -28,52 +29,6 @@ const ADMIT: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// After this, by the log's time, the leader closes an open call as `unknown`.
 const SETTLE_US: u64 = 5_000_000;
-
-/// What a node has signed, on its disk and synced.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Signatures {
-    inner: Arc<Mutex<Signed>>,
-}
-
-#[derive(Debug, Default)]
-struct Signed {
-    max: Option<MaxSigned>,
-    notes: BTreeMap<u64, String>,
-}
-
-impl Signatures {
-    pub(crate) fn max(&self) -> Option<MaxSigned> {
-        self.lock().max
-    }
-
-    /// The signed notes, by size.
-    pub(crate) fn notes(&self) -> BTreeMap<u64, String> {
-        self.lock().notes.clone()
-    }
-
-    /// First what was signed, then the signature.
-    fn sign(&self, key: &LogKey, sealed: &Sealed) -> bool {
-        let Sealed { size, root, body } = sealed;
-        let mut signed = self.lock();
-        if signed.max.is_some_and(|max| max.size >= *size) {
-            return false;
-        }
-        let checkpoint = std::str::from_utf8(body).ok().map(Checkpoint::parse);
-        let Some(Ok(checkpoint)) = checkpoint else {
-            return false;
-        };
-        signed.max = Some(MaxSigned {
-            size: *size,
-            root: *root,
-        });
-        signed.notes.insert(*size, key.sign(&checkpoint));
-        true
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Signed> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Numbers that no two nodes give twice.
 #[derive(Clone, Debug, Default)]
@@ -116,10 +71,10 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts everything that runs as long as the node does.
-    pub(crate) fn run(&self, clients: u64, rng: &mut Rng) {
+    pub(crate) fn run(&self, clients: u64, desk: Desk, clock: Clock, rng: &mut Rng) {
         let on = Handle::current();
         drop(on.spawn(self.clone().begin()));
-        drop(on.spawn(self.clone().sign()));
+        drop(on.spawn(self.clone().sign(desk, clock)));
         drop(on.spawn(self.clone().keep_house(rng.fork())));
         for _ in 0..clients {
             drop(on.spawn(self.clone().client(rng.fork())));
@@ -254,21 +209,47 @@ impl Gateway {
         }
     }
 
-    /// Signs what may be signed.
-    async fn sign(self) {
-        let mut sealed = self.cluster.sealed();
+    /// Hands to the cosigner what may be signed, once the whole book is here.
+    async fn sign(self, desk: Desk, clock: Clock) {
+        let (offer, sealed) = watch::channel(None);
+        let (cosigner, run) = cosigner(self.cosigning(sealed, clock));
+        desk.open(cosigner);
+        drop(Handle::current().spawn(async move { drop(run.await) }));
+        let (mut sealed, mut reach) = (self.cluster.sealed(), self.cluster.reach());
         loop {
             let offered = sealed.borrow_and_update().clone();
-            if let Some(offered) = offered {
+            if let Some(offered) = offered.filter(|_| reach.borrow_and_update().whole) {
                 self.witness.offered(self.node, &offered, &self.disk);
-                if self.signatures.sign(&self.key, &offered) {
-                    self.trace
-                        .note(self.node, format_args!("signs {}", offered.size));
-                }
+                offer.send_replace(Some(offered));
             }
-            if sealed.changed().await.is_err() {
+            let changed = tokio::select! {
+                changed = sealed.changed() => changed,
+                changed = reach.changed() => changed,
+            };
+            if changed.is_err() {
                 return;
             }
+        }
+    }
+
+    fn cosigning(&self, sealed: watch::Receiver<Option<Sealed>>, clock: Clock) -> CosignOptions {
+        let (viewed, asked) = (self.cluster.clone(), self.cluster.clone());
+        let notes = self.signatures.notes();
+        CosignOptions {
+            node: self.node,
+            log_key: Arc::clone(&self.key),
+            node_key: Arc::new(node_key(self.node)),
+            notebook: Arc::new(self.signatures.clone()),
+            clock,
+            sealed,
+            view: Arc::new(move || View::of(&viewed.status())),
+            ask: Arc::new(move |to, message, within| {
+                let cluster = asked.clone();
+                Box::pin(async move { cluster.ask(to, message, within).await })
+            }),
+            kept: notes.last_key_value().map_or(0, |(size, _)| *size),
+            diverged: false,
+            on_diverged: Arc::new(|_| {}),
         }
     }
 

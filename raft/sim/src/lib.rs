@@ -17,6 +17,7 @@ mod plan;
 mod planted;
 mod process;
 mod rng;
+mod signer;
 mod trace;
 mod workload;
 mod world;

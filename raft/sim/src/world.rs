@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tollbook_audit::note::LogKey;
-use tollbook_raft::{Options, Peer, Replay, seed_chance};
+use tollbook_raft::{Clock, Options, Peer, Replay, seed_chance};
 use tollbook_state::command::Command;
 use tollbook_storage::{Crash, Disk, Memory};
 
 use crate::book::Book;
-use crate::gateway::{Gateway, Numbers, Signatures};
+use crate::gateway::{Gateway, Numbers};
 use crate::history::History;
 use crate::invariants::{self, Evidence, Healing, Violation, Witness};
 use crate::members::Members;
@@ -20,6 +20,7 @@ use crate::net::{Net, SLICE_US};
 use crate::plan::Plan;
 use crate::process::{Clocks, Process, Stage, Watch};
 use crate::rng::Rng;
+use crate::signer::{Desk, Signatures, node_key};
 use crate::trace::Trace;
 use crate::workload::{self, LAST_QUOTA};
 
@@ -113,7 +114,7 @@ impl World {
         let machine = Machine {
             disk,
             clocks: Clocks::new(wall, drift),
-            signatures: Signatures::default(),
+            signatures: Signatures::new(node, self.witness.clone()),
             boots: 0,
             process: None,
             starts_us: Some(self.now_us),
@@ -214,6 +215,7 @@ impl World {
         self.trace
             .note(node, format_args!("starts for the {}. time", machine.boots));
         let watch = Watch::new();
+        let desk = Desk::default();
         let options = {
             let boot = self.rng.next();
             let mut options = Options::new(
@@ -226,7 +228,8 @@ impl World {
             options.peer = peer(node);
             options.begins = node == 1;
             options.transport = self.net.transport(node);
-            options.max_signed = machine.signatures.max();
+            options.on_ask = desk.answers();
+            options.max_signed = machine.signatures.promised();
             options.replay = Replay {
                 bytes: u64::MAX,
                 entries: self.plan.flush_entries,
@@ -258,9 +261,11 @@ impl World {
             key: Arc::clone(&self.key),
             founds: (node == 1).then(|| {
                 let key = self.key.verifier().to_string();
-                workload::genesis(ORIGIN, key, vec![(1, "n1".into())])
+                workload::genesis(ORIGIN, key, vec![(1, peer(1).verifier_key)])
             }),
             nodes: self.plan.nodes,
+            desk,
+            clock: machine.clocks.wall(),
             rng: rng.fork(),
         };
         let main = live(options, parts, watch.clone());
@@ -363,7 +368,7 @@ impl World {
         })
     }
 
-    /// All run, have applied the same, and have the whole book.
+    /// All run, have applied the same, and have the whole book and a note that vouches for it.
     fn all_serve(&self) -> bool {
         let applied: Vec<u64> = self
             .machines
@@ -371,6 +376,7 @@ impl World {
             .filter(|machine| machine.counts())
             .filter_map(|machine| machine.process.as_ref()?.watch.gateway())
             .filter(|gateway| gateway.cluster.reach().borrow().whole)
+            .filter(|gateway| !gateway.signatures.notes().is_empty())
             .map(|gateway| gateway.cluster.applied().borrow().index)
             .collect();
         let whole = self.machines.values().filter(|m| m.counts()).count();
@@ -403,12 +409,8 @@ impl World {
             .check(&book)
             .map_err(|what| violation("heal", what))?;
         let key = self.key.verifier();
-        // Each is told of all notes in the end; here each signs for itself.
-        let machines = self.machines.values();
-        let notes = machines
-            .flat_map(|machine| machine.signatures.notes())
-            .collect();
         for (node, machine) in self.machines.iter().filter(|(_, m)| m.counts()) {
+            let notes = machine.signatures.notes();
             invariants::verify(&key, &machine.disk.segments(), &notes)
                 .map_err(|what| violation("heal", format!("book of node {node}: {what}")))?;
         }
@@ -449,6 +451,8 @@ struct Parts {
     key: Arc<LogKey>,
     founds: Option<Command>,
     nodes: u64,
+    desk: Desk,
+    clock: Clock,
     rng: Rng,
 }
 
@@ -475,6 +479,8 @@ async fn live(options: Options, parts: Parts, watch: Watch) {
         key,
         founds,
         nodes,
+        desk,
+        clock,
         mut rng,
     } = parts;
     let gateway = Gateway {
@@ -493,7 +499,7 @@ async fn live(options: Options, parts: Parts, watch: Watch) {
         let founding = gateway.clone().found(genesis, nodes, rng.fork());
         drop(tokio::runtime::Handle::current().spawn(founding));
     }
-    gateway.run(clients, &mut rng);
+    gateway.run(clients, desk, clock, &mut rng);
     watch.set(Stage::Serving(Box::new(gateway)));
     node.await;
     watch.set(Stage::Stopped);
@@ -504,6 +510,7 @@ pub(crate) fn peer(node: u64) -> Peer {
     Peer {
         name: format!("n{node}"),
         peer_address: format!("n{node}"),
+        verifier_key: node_key(node).verifier().to_string(),
         ..Peer::default()
     }
 }

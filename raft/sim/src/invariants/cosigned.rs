@@ -22,8 +22,12 @@ impl Roots {
     ) -> Result<(), String> {
         let Sealed { size, root, .. } = sealed;
         is_durable(*size, disk).map_err(|what| format!("node {node} may sign {size}: {what}"))?;
-        let (first, known) = self.0.entry(*size).or_insert((node, *root));
-        if known == root {
+        self.promised(node, *size, *root)
+    }
+
+    pub(super) fn promised(&mut self, node: u64, size: u64, root: [u8; 32]) -> Result<(), String> {
+        let (first, known) = self.0.entry(size).or_insert((node, root));
+        if *known == root {
             Ok(())
         } else {
             Err(format!(

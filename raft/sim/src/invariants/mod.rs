@@ -68,6 +68,14 @@ impl Witness {
         }
     }
 
+    /// A node has promised to sign this.
+    pub(crate) fn promised(&self, node: u64, size: u64, root: [u8; 32]) {
+        let mut seen = self.lock();
+        if let Err(what) = seen.roots.promised(node, size, root) {
+            seen.violate("cosigned", what);
+        }
+    }
+
     /// Something went wrong that no fault excuses.
     pub(crate) fn violate(&self, invariant: &'static str, what: String) {
         self.lock().violate(invariant, what);
