@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use tollbook_state::planted::{self, Bug};
 use tollbook_storage::Engine;
 
 use crate::error::CommitError;
@@ -88,7 +87,7 @@ impl<E: Engine> Way<E> {
         };
         if ended {
             Ok(())
-        } else if perhaps_proposed && !planted::is(Bug::ForgetProposal) {
+        } else if perhaps_proposed {
             Err(CommitError::Unknown)
         } else {
             Err(CommitError::NoLeader)

@@ -118,6 +118,25 @@ fn crashes(world: &mut World, node: u64) {
         };
         world.trace.note(node, format_args!("dies: {crash:?}"));
         world.kill(node, crash, away_us);
+        rots(world, node);
+    }
+}
+
+/// What was durable is no more what was written. Rarely, and at one machine of a run: the others
+/// must be able to go on without it.
+fn rots(world: &mut World, node: u64) {
+    let allowed = world.plan.faults.contains(&Fault::Disks) && world.machines.len() > 2;
+    let one = world.machines.values().any(|machine| machine.damaged);
+    if !allowed || one || !world.rng.chance(40) {
+        return;
+    }
+    let seed = world.rng.next();
+    if let Some(machine) = world.machines.get_mut(&node)
+        && machine.process.is_none()
+    {
+        machine.damaged = true;
+        machine.disk.rot(seed);
+        world.trace.note(node, format_args!("its disk rots"));
     }
 }
 

@@ -361,7 +361,7 @@ impl World {
             invariant: "heal",
             what: format!(
                 "{} s after all faults {} of {LAST_QUOTA} calls were admitted, nodes {down:?} \
-                 do not serve, or lack some of the book",
+                 do not serve, or lack some of the book or a note",
                 HEAL_US / 1_000_000,
                 result.admitted
             ),
@@ -370,17 +370,17 @@ impl World {
 
     /// All run, have applied the same, and have the whole book and a note that vouches for it.
     fn all_serve(&self) -> bool {
+        let counts = self.machines.values().filter(|machine| machine.counts());
+        // A damaged one that still runs may have told its clients of what the others lack yet.
         let applied: Vec<u64> = self
             .machines
             .values()
-            .filter(|machine| machine.counts())
             .filter_map(|machine| machine.process.as_ref()?.watch.gateway())
-            .filter(|gateway| gateway.cluster.reach().borrow().whole)
-            .filter(|gateway| !gateway.signatures.notes().is_empty())
             .map(|gateway| gateway.cluster.applied().borrow().index)
             .collect();
-        let whole = self.machines.values().filter(|m| m.counts()).count();
-        applied.len() == whole && applied.windows(2).all(|pair| pair.first() == pair.last())
+        let same = applied.windows(2).all(|pair| pair.first() == pair.last());
+        let mut counts = counts.peekable();
+        same && counts.peek().is_some() && counts.all(Machine::serves)
     }
 
     /// Looks at what is left.
@@ -433,7 +433,9 @@ impl Machine {
             .process
             .as_ref()
             .and_then(|process| process.watch.gateway());
-        gateway.is_some_and(|gateway| gateway.cluster.reach().borrow().whole)
+        gateway.is_some_and(|gateway| {
+            gateway.cluster.reach().borrow().whole && !gateway.signatures.notes().is_empty()
+        })
     }
 }
 

@@ -10,8 +10,6 @@ pub enum Bug {
     DropRevocation,
     /// An intent is admitted whatever it was decided under.
     DropRevisionCheck,
-    /// What may have been proposed is reported as certainly not committed.
-    ForgetProposal,
     /// The log goes up to an index whose state is not on disk.
     PurgeEarly,
     /// A refund gives back twice what was reserved.
@@ -30,11 +28,10 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::ClockBack,
         Self::DropRevocation,
         Self::DropRevisionCheck,
-        Self::ForgetProposal,
         Self::PurgeEarly,
         Self::RefundTwice,
         Self::ReplyBeforeDurable,

@@ -334,6 +334,25 @@ impl Disk {
             .collect()
     }
 
+    /// Turns one durable bit of log or book, if there is any. The machine must be off.
+    pub fn rot(&self, seed: u64) {
+        let mut picks = Picks(seed);
+        let platter = &mut *self.lock();
+        let logged = picks.below(2) == 0;
+        let at = picks.below(platter.flushed.entries.len());
+        if logged && let Some(entry) = platter.flushed.entries.values_mut().nth(at) {
+            let mut bytes = entry.to_vec();
+            turn(&mut bytes, &mut picks);
+            *entry = bytes.into();
+            platter.live = platter.flushed.clone();
+            return;
+        }
+        let at = picks.below(platter.files.len());
+        if let Some(file) = platter.files.values_mut().nth(at) {
+            turn(&mut file.bytes, &mut picks);
+        }
+    }
+
     /// Index of the last log entry that the power may go after.
     #[must_use]
     pub fn durable_log(&self) -> Option<u64> {
@@ -757,6 +776,14 @@ impl PartFiles for DiskFiles {
 
     fn sync(&mut self, part: Part) -> Result<(), EngineError> {
         self.change_part(part, Step::Sync, |file| file.synced = file.bytes.len())
+    }
+}
+
+/// Turns one bit.
+fn turn(bytes: &mut [u8], picks: &mut Picks) {
+    let at = picks.below(bytes.len());
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1 << picks.below(8);
     }
 }
 
