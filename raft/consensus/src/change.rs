@@ -34,6 +34,8 @@ pub(crate) async fn apply<E: Engine>(raft: &Node<E>, change: Change) -> Result<(
             }
             ChangeMembers::RemoveNodes(BTreeSet::from([node]))
         }
+        // openraft would take no more proposals until another node leads: a lone one never does.
+        Change::Transfer { node } if raft.metrics().borrow_watched().id == node => return Ok(()),
         Change::Transfer { node } => {
             let asked = raft.trigger().transfer_leader(node).await;
             return asked.map_err(|_| ChangeError::NoLeader);
