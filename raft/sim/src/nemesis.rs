@@ -125,7 +125,7 @@ fn crashes(world: &mut World, node: u64) {
 /// What was durable is no more what was written. Rarely, and at one machine of a run: the others
 /// must be able to go on without it.
 fn rots(world: &mut World, node: u64) {
-    let allowed = world.plan.faults.contains(&Fault::Disks) && world.machines.len() > 2;
+    let allowed = world.plan.faults.contains(&Fault::Disks) && world.plan.nodes > 2;
     let one = world.machines.values().any(|machine| machine.damaged);
     if !allowed || one || !world.rng.chance(40) {
         return;
