@@ -50,7 +50,8 @@ fuzz: setup ## Bytes that break a reader, looked for FUZZ_SECONDS (60) for each 
 	bash .ci/fuzz/run
 
 sim: setup ## Simulated clusters under faults, of SEEDS (0..600)
-	$(CARGO) run --locked -p tollbook-sim -- --seeds $(or $(SEEDS),0..600)
+	$(CARGO) build --locked --workspace --bins
+	$(BIN)/tollbook-sim --seeds $(or $(SEEDS),0..600)
 
 planted: setup ## Bugs planted one at a time, and the seeds that find each
 	$(CARGO) run --locked -p tollbook-sim --features planted -- --planted

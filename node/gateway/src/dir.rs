@@ -42,7 +42,16 @@ const DIVERGED: &str = "keys/diverged";
 /// All that a node cannot start without.
 const NEEDED: [&str; 5] = [CONFIG, TRUST, LOG_KEY, SESSION_KEY, ADMIN_HASHES];
 /// All that nobody else may read.
-const SECRET: [&str; 5] = [KEYS, ADMIN_TOKEN, LOG_KEY, SESSION_KEY, ADMIN_HASHES];
+const SECRET: [&str; 8] = [
+    KEYS,
+    ADMIN_TOKEN,
+    LOG_KEY,
+    SESSION_KEY,
+    ADMIN_HASHES,
+    "keys/ca.pem",
+    "keys/node.key",
+    "keys/peer.pem",
+];
 /// Files of ours are small; one that is not is no file of ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const ADMINS_MAX: usize = 16;
@@ -151,6 +160,15 @@ pub enum DirError {
     /// No random bytes.
     #[error("the system gives no random bytes; try again")]
     Random(#[source] getrandom::Error),
+    /// Its disk was rolled back, or it is a copy.
+    #[error(
+        "another node has seen a later start of this directory, as `{path}` says: its disk was \
+         rolled back, or it is a copy; remove the node from the cluster and join a new one"
+    )]
+    RolledBack {
+        /// The mark.
+        path: PathBuf,
+    },
     /// A checkpoint of this size was signed with another root.
     #[error(
         "this node has signed another root at size {size}; it must not sign: compare the log \
@@ -595,6 +613,7 @@ impl DirError {
             Self::Config(error) => error.code(),
             Self::Damaged { .. } => "TB-DIR-DAMAGED",
             Self::Diverged { .. } => "TB-DIR-DIVERGED",
+            Self::RolledBack { .. } => "TB-DIR-ROLLED-BACK",
             Self::InUse { .. } => "TB-DIR-IN-USE",
             Self::Io { .. } => "TB-DIR-IO",
             Self::Missing { .. } => "TB-DIR-MISSING",

@@ -1,6 +1,5 @@
 //! A running node: what its tasks share, and its life from start to orderly stop.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,12 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use tollbook_audit::head::Head;
 use tollbook_audit::note::LogKey;
-use tollbook_raft::{
-    Cluster, CommitError, FrameHook, Options, Quic, QuicError, QuicSettings, StartError, Transport,
-};
+use tollbook_raft::{Cluster, CommitError, FrameHook, Quic, QuicError, StartError, Transport};
 use tollbook_state::command::{Command, Genesis, Micros, SPEAKS};
 use tollbook_state::{CommandResult, Role};
-use tollbook_storage::{EngineError, Paths, Rocks};
+use tollbook_storage::EngineError;
 
 use crate::asked::Asked;
 use crate::asks::Asks;
@@ -38,7 +35,11 @@ use crate::routes::Routes;
 use crate::session::SessionKey;
 use crate::upstream::secret::Secrets;
 use crate::upstream::{Pool, PoolLimits, trust};
-use crate::{admin, checkpoint, joining, listen, membership, node_status, watchers};
+use crate::{admin, checkpoint, listen, membership, node_status, watchers};
+
+mod parts;
+
+use self::parts::{bind_peers, names, open_cluster, options};
 
 /// Version of the program, as records tell it.
 pub(crate) const SOFTWARE: &str = concat!("tollbook ", env!("CARGO_PKG_VERSION"));
@@ -244,6 +245,7 @@ impl Running {
         let admin = bind(&config.listen.admin.to_string()).await?;
         let (data_at, admin_at) = (address(&data)?, address(&admin)?);
         dir.check_undiverged()?;
+        dir.check_not_rolled_back()?;
         let stamps = Arc::new(Stamps::new(start.clock));
         let asks = Arc::new(Asks::default());
         let late = Late::default();
@@ -704,98 +706,6 @@ fn look_after(node: &Arc<Node>, background: &TaskTracker, peer: SocketAddr) {
     background.spawn(watchers::watch_leader(Arc::clone(node)));
     background.spawn(membership::keep_address(Arc::clone(node), peer));
     background.spawn(membership::renew_certificate(Arc::clone(node)));
-}
-
-/// Binds the address for peers. With port 0 it is another one at each start, and members are told.
-async fn bind_peers(
-    dir: &Dir,
-    config: &Config,
-    start: &Start,
-    late: Late,
-) -> Result<Arc<Quic>, NodeError> {
-    let clock = start.clock;
-    dir.make_node_key(&config.node.name)?;
-    dir.make_peer_keys(config, clock.wall())?;
-    let address = config.listen.peer.to_string();
-    let listen = tokio::net::lookup_host(&address)
-        .await
-        .and_then(|mut found| found.next().ok_or_else(|| ErrorKind::NotFound.into()));
-    let listen = listen.map_err(|source| NodeError::Bind { address, source })?;
-    let settings = QuicSettings {
-        listen,
-        identity: dir.peer_identity(config)?,
-        clock: Arc::new(move || clock.wall()),
-        on_join: Some(joining::hook(late)),
-    };
-    Ok(Quic::bind(settings)?)
-}
-
-fn options(
-    dir: &Dir,
-    config: &Config,
-    start: &Start,
-    stamps: &Arc<Stamps>,
-) -> Result<Options, NodeError> {
-    let mut boot = [0; 8];
-    getrandom::fill(&mut boot).map_err(|error| NodeError::Begin {
-        reason: error.to_string(),
-    })?;
-    let boot = u64::from_le_bytes(boot);
-    let stamps = Arc::clone(stamps);
-    let mut options = Options::new(config.node.id, boot, Arc::new(move || stamps.stamp()));
-    options.cluster.clone_from(&config.cluster.origin);
-    options.begins = membership::begins(config);
-    options.max_signed = dir.max_signed()?.map(|signed| tollbook_raft::MaxSigned {
-        size: signed.size,
-        root: signed.root,
-    });
-    options.on_frames.clone_from(&start.on_frames);
-    Ok(options)
-}
-
-async fn open_cluster(dir: &Dir, options: Options) -> Result<Cluster, NodeError> {
-    let paths = Paths {
-        database: dir.db(),
-        segments: dir.log().join("seg"),
-    };
-    let engine = tokio::task::spawn_blocking(move || Rocks::open(&paths)).await;
-    let engine = engine.map_err(|error| NodeError::Begin {
-        reason: error.to_string(),
-    })??;
-    Ok(Cluster::start(options, engine).await?)
-}
-
-/// Loopback names, the listener's own address, and what the configuration adds.
-fn names(config: &Config, data: SocketAddr) -> Names {
-    let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"]
-        .map(str::to_owned)
-        .to_vec();
-    if !data.ip().is_unspecified() {
-        hosts.push(data.ip().to_string());
-    }
-    hosts.push(
-        config
-            .listen
-            .data
-            .host()
-            .trim_matches(['[', ']'])
-            .to_ascii_lowercase(),
-    );
-    let without_port = |host: &String| {
-        let name = host.rsplit_once(':').map_or(host.as_str(), |(name, port)| {
-            if port.bytes().all(|byte| byte.is_ascii_digit()) {
-                name
-            } else {
-                host
-            }
-        });
-        name.trim_matches(['[', ']']).to_ascii_lowercase()
-    };
-    hosts.extend(config.http.allowed_hosts.iter().map(without_port));
-    Names {
-        hosts,
-        origins: config.http.allowed_origins.clone(),
-    }
 }
 
 async fn bind(address: &str) -> Result<TcpListener, NodeError> {

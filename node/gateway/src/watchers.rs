@@ -62,6 +62,10 @@ pub(crate) async fn settle(node: Arc<Node>) {
             () = tokio::time::sleep(WATCH) => {}
             () = node.stopping.cancelled() => return,
         }
+        // One clock decides what is overdue: that of the node which stamps the log.
+        if !node.cluster.status().leads {
+            continue;
+        }
         let before = Micros(node.now().0.saturating_sub(deadline_us));
         let due = node
             .cluster

@@ -10,12 +10,24 @@ use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 
 use tollbook_storage::Engine;
 
+use crate::peers::Peers;
 use crate::types::{Node, NodeId, TypeConfig};
 use crate::wire::{Change, ChangeError};
 
 /// Commits a change, if this node leads, and returns when it is applied here.
-pub(crate) async fn apply<E: Engine>(raft: &Node<E>, change: Change) -> Result<(), ChangeError> {
+pub(crate) async fn apply<E: Engine>(
+    raft: &Node<E>,
+    peers: &Peers,
+    change: Change,
+) -> Result<(), ChangeError> {
     check(raft, &change)?;
+    if let Change::AddLearner { node, .. } = change
+        && peers.is_removed(node)
+    {
+        return Err(ChangeError::Impossible {
+            reason: format!("node {node} was removed; ids are not given twice"),
+        });
+    }
     let members = match change {
         Change::AddLearner { node, peer } => {
             let known = is_member(raft, node);

@@ -39,6 +39,9 @@ use crate::waiters::Waiters;
 use crate::wire::{Change, ChangeError};
 use crate::workers::{self, Workers};
 
+/// For what the leader names to be applied here.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
 /// How far this node has applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -189,8 +192,13 @@ impl Cluster {
     pub async fn catch_up(&self) -> Result<(), CommitError> {
         let index = self.members.read_index().await?;
         let mut progress = self.progress.clone();
-        let applied = progress.wait_for(|progress| progress.index >= index).await;
-        applied.map(drop).map_err(|_| CommitError::Stopping)
+        let applied = progress.wait_for(|progress| progress.index >= index);
+        match tokio::time::timeout(CATCH_UP, applied).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(CommitError::Stopping),
+            // Cut off since the leader was asked.
+            Err(_) => Err(CommitError::NoLeader),
+        }
     }
 
     /// Stops the node: refuses new commands, finishes those it has, flushes state and book, and
@@ -386,7 +394,7 @@ async fn start_parts<E: Engine>(
     let machine = StateMachine::open(Arc::clone(engine), outlets)?;
     let state = machine.state();
     look_at(&state, |state| recovery::check_loaded(&**engine, state))?;
-    peers.know(&state);
+    peers.know(&state, fatal);
 
     let (requests, queued) = flusher::channel();
     let (fatal, counters) = (fatal.clone(), Arc::clone(counters));
@@ -458,6 +466,15 @@ async fn start_raft<E: Engine>(
     let raft = Node::new(me, config, network, log, machine)
         .await
         .map_err(refused)?;
+    // Who has signed has had a log. Empty, its disk is lost, and it would vote for what it forgot.
+    if !has_members(&raft)
+        && let Some(signed) = options.max_signed
+    {
+        return Err(StartError::SignedAhead {
+            signed: signed.size,
+            records: 0,
+        });
+    }
     if options.begins {
         let members = BTreeMap::from([(me, options.peer.clone())]);
         match raft.initialize(members).await {
@@ -512,6 +529,14 @@ fn start_filling<E: Engine>(
         }
     };
     workers.run("raft-fill", fatal, fill)
+}
+
+/// Whether the directory has ever held a log.
+fn has_members<E: Engine>(raft: &Node<E>) -> bool {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let members = metrics.membership_config.membership();
+    members.nodes().next().is_some()
 }
 
 fn is_lone_voter<E: Engine>(raft: &Node<E>) -> bool {

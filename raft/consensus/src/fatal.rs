@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tollbook_storage::EngineError;
 
 use crate::codec::CodecError;
+use crate::types::NodeId;
 
 /// Why this node can write no more.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,14 @@ pub enum Failure {
     Newer {
         /// Its index.
         index: u64,
+    },
+    /// A peer has seen a later start of this directory.
+    #[error(
+        "node {by} has seen a later start of this directory: its disk was rolled back, or is a copy"
+    )]
+    RolledBack {
+        /// The peer.
+        by: NodeId,
     },
     /// What the cluster has committed is not what this node has in its book, or has signed.
     #[error("this node's past is not the cluster's: {reason}")]

@@ -66,14 +66,14 @@ pub struct Member {
 
 /// What is asked of the consensus core itself.
 pub(crate) trait Control: Send + Sync {
-    fn change(&self, change: Change) -> BoxFuture<'static, Result<(), ChangeError>>;
+    fn change(&self, peers: &Peers, change: Change) -> BoxFuture<'static, Result<(), ChangeError>>;
     fn read_index(&self) -> BoxFuture<'static, Option<u64>>;
 }
 
 impl<E: Engine> Control for Node<E> {
-    fn change(&self, change: Change) -> BoxFuture<'static, Result<(), ChangeError>> {
-        let raft = self.clone();
-        Box::pin(async move { change::apply(&raft, change).await })
+    fn change(&self, peers: &Peers, change: Change) -> BoxFuture<'static, Result<(), ChangeError>> {
+        let (raft, peers) = (self.clone(), peers.clone());
+        Box::pin(async move { change::apply(&raft, &peers, change).await })
     }
 
     fn read_index(&self) -> BoxFuture<'static, Option<u64>> {
@@ -199,7 +199,7 @@ impl Members {
             return Err(ChangeError::NoLeader);
         };
         if leader == self.me() {
-            return self.control.change(change).await;
+            return self.control.change(&self.peers, change).await;
         }
         let request = Request::Change(change);
         let answer = self

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use crate::fatal::{Failure, Fatal};
 use crate::options::Clock;
 use crate::state_machine::SharedState;
 use crate::transport::{Channel, LinkError, Target, Transport, Urgency};
@@ -49,8 +50,9 @@ pub(crate) struct Peers {
     me: Identity,
     clock: Clock,
     transport: Arc<dyn Transport>,
-    /// Says who was removed, and how often each has started.
-    state: Arc<OnceLock<SharedState>>,
+    /// Says who was removed, and how often each has started; and ends a node that is told that its
+    /// disk was rolled back.
+    state: Arc<OnceLock<(SharedState, Fatal)>>,
     known: Arc<Mutex<BTreeMap<NodeId, Known>>>,
 }
 
@@ -66,8 +68,18 @@ impl Peers {
     }
 
     /// From here on the state is asked as well.
-    pub(crate) fn know(&self, state: &SharedState) {
-        self.state.get_or_init(|| Arc::clone(state));
+    pub(crate) fn know(&self, state: &SharedState, fatal: &Fatal) {
+        self.state
+            .get_or_init(|| (Arc::clone(state), fatal.clone()));
+    }
+
+    /// An id that was a member's is given to nobody again.
+    pub(crate) fn is_removed(&self, node: NodeId) -> bool {
+        let (Some((state, _)), Ok(node)) = (self.state.get(), u32::try_from(node)) else {
+            return false;
+        };
+        let state = state.read().unwrap_or_else(PoisonError::into_inner);
+        state.is_removed(node)
     }
 
     pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
@@ -120,7 +132,7 @@ impl Peers {
 
     /// What the cluster has agreed on counts beside what this node has heard by itself.
     fn check_state(&self, header: &Header) -> Result<(), Refused> {
-        let (Some(state), Ok(node)) = (self.state.get(), u32::try_from(header.from)) else {
+        let (Some((state, _)), Ok(node)) = (self.state.get(), u32::try_from(header.from)) else {
             return Ok(());
         };
         let state = state.read().unwrap_or_else(PoisonError::into_inner);
@@ -181,6 +193,12 @@ impl Peers {
         self.check(node, &header)
             .map_err(|refused| broken(refused.to_string()))?;
         if let Answer::Refused(refused) = answer {
+            if refused == Refused::RolledBack
+                && let Some((_, fatal)) = self.state.get()
+            {
+                // What it would vote for, it may have forgotten. It must not try again.
+                drop(fatal.fail(Failure::RolledBack { by: node }));
+            }
             return Err(broken(format!("it refuses: {refused}")));
         }
         Ok(answer)

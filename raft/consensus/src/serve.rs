@@ -92,7 +92,9 @@ impl<E: Engine> Served<E> {
                 })
             }
             Request::Ask(bytes) => Answer::Asked((self.on_ask)(from, bytes).await),
-            Request::Change(change) => Answer::Changed(change::apply(&self.raft, change).await),
+            Request::Change(change) => {
+                Answer::Changed(change::apply(&self.raft, &self.peers, change).await)
+            }
             Request::Forward(batch) => self.forwarded(from, batch).await,
             Request::PreVote(request) => {
                 or_stopping(self.raft.pre_vote(request).await, Answer::Vote)

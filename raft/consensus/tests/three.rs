@@ -129,6 +129,7 @@ struct Nodes {
     nodes: BTreeMap<u32, (Cluster, JoinHandle<()>)>,
     disks: BTreeMap<u32, Disk>,
     starts: u64,
+    failures: Arc<Mutex<Vec<String>>>,
 }
 
 fn peer(node: u32) -> Peer {
@@ -147,6 +148,7 @@ impl Nodes {
             nodes: BTreeMap::new(),
             disks: BTreeMap::new(),
             starts: 0,
+            failures: Arc::default(),
         };
         nodes.start(1).await;
         let genesis = Command::Genesis(Genesis {
@@ -184,7 +186,13 @@ impl Nodes {
             me: node.into(),
             wires: self.wires.clone(),
         });
-        options.on_failure = Arc::new(move |failure| panic!("node {node}: {failure}"));
+        let failures = Arc::clone(&self.failures);
+        options.on_failure = Arc::new(move |failure| {
+            failures
+                .lock()
+                .unwrap()
+                .push(format!("node {node}: {failure}"));
+        });
         options.on_ask = Arc::new(move |from, asked| {
             let answer = [asked.as_ref(), format!(" {from}>{node}").as_bytes()].concat();
             Box::pin(std::future::ready(Bytes::from(answer)))
@@ -216,6 +224,7 @@ impl Nodes {
     }
 
     async fn agree(&self) {
+        assert_eq!(*self.failures.lock().unwrap(), Vec::<String>::new());
         let mut heads = Vec::new();
         for (cluster, _) in self.nodes.values() {
             cluster.catch_up().await.unwrap();
@@ -341,6 +350,12 @@ fn a_directory_that_started_more_often_elsewhere_is_not_listened_to() {
             nodes.at(follower).commit(&command("old")),
         );
         assert!(result.await.unwrap().is_err());
+        let failures = std::mem::take(&mut *nodes.failures.lock().unwrap());
+        let told = format!("node {follower}: node ");
+        assert!(
+            matches!(failures.as_slice(), [one] if one.starts_with(&told)),
+            "{failures:?}"
+        );
         nodes.stop(follower).await;
         nodes.start(follower).await;
         nodes.at(follower).commit(&command("right")).await.unwrap();

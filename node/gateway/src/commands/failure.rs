@@ -223,6 +223,7 @@ pub(super) fn of_dir(error: &DirError) -> Exit {
         | DirError::Token { .. } => Exit::Usage,
         DirError::Damaged { .. }
         | DirError::Diverged { .. }
+        | DirError::RolledBack { .. }
         | DirError::InUse { .. }
         | DirError::Io { .. }
         | DirError::Random(_)

@@ -20,6 +20,7 @@ use crate::config::Config;
 const AUTHORITY: &str = "keys/ca.pem";
 const IDENTITY: &str = "keys/peer.pem";
 const NODE_KEY: &str = "keys/node.key";
+const ROLLED_BACK: &str = "keys/rolled_back";
 const STARTS: &str = "keys/starts";
 
 impl Dir {
@@ -54,11 +55,16 @@ impl Dir {
         write_whole(&self.path(AUTHORITY), text.as_bytes(), 0o600)
     }
 
-    /// Makes an authority and this node's first certificate, where there is neither: for a node
-    /// that begins a cluster, and for one that was made before nodes had peers.
+    /// Makes an authority and this node's first certificate, where there is neither: for the node
+    /// that begins a cluster, and for one that was made before nodes had peers. One without the
+    /// other is a directory that has lost a file: to make both anew would be another cluster.
     pub fn make_peer_keys(&self, config: &Config, now: Micros) -> Result<(), DirError> {
-        if self.path(AUTHORITY).exists() && self.path(IDENTITY).exists() {
-            return Ok(());
+        let (authority, identity) = (self.path(AUTHORITY), self.path(IDENTITY));
+        match (authority.exists(), identity.exists()) {
+            (true, true) => return Ok(()),
+            (false, false) if config.node.id == 1 => {}
+            (true, false) => return Err(DirError::Missing { path: identity }),
+            (false, _) => return Err(DirError::Missing { path: authority }),
         }
         let made = || {
             let cluster = cluster_id(&config.cluster.origin);
@@ -75,9 +81,10 @@ impl Dir {
             path: self.path(IDENTITY),
             source: io::Error::other(error),
         })?;
-        self.keep_authority(&authority.to_pem())?;
-        // A crash here leaves an authority that has vouched for nobody; both are made again.
-        self.keep_identity(&identity)
+        // A crash between the two leaves a certificate without its authority, which the next start
+        // names; nobody else has seen either.
+        self.keep_identity(&identity)?;
+        self.keep_authority(&authority.to_pem())
     }
 
     /// The key that this node cosigns checkpoints with.
@@ -107,6 +114,26 @@ impl Dir {
             what: "the node's name cannot name a key",
         })?;
         write_whole(&path, key.to_secret_text().as_bytes(), 0o600)
+    }
+
+    /// Notes that a peer has seen a later start of this directory. It is not started again: with one
+    /// start more it would look newer than what it has forgotten. Blocks.
+    pub fn mark_rolled_back(&self, why: &str) -> Result<(), DirError> {
+        write_whole(
+            &self.path(ROLLED_BACK),
+            format!("{why}\n").as_bytes(),
+            0o600,
+        )
+    }
+
+    /// Refuses a directory that was found to be older than it was.
+    pub fn check_not_rolled_back(&self) -> Result<(), DirError> {
+        let path = self.path(ROLLED_BACK);
+        match path.try_exists() {
+            Ok(false) => Ok(()),
+            // Who cannot look cannot know.
+            Ok(true) | Err(_) => Err(DirError::RolledBack { path }),
+        }
     }
 
     /// Counts a start of this directory: one more than any before it, durable on return. Peers that

@@ -10,7 +10,10 @@ fn with_grant() -> (Node, String) {
     node.json(&["server", "add", "s", "--url", "http://127.0.0.1:9/"]);
     node.json(&["policy", "apply", "p", &policy("shell-exec.json")]);
     let made = node.json(&["grant", "create", "g", "--server", "s", "--policy", "p"]);
-    (node, made["token"].as_str().unwrap().to_owned())
+    (
+        node,
+        made.get("token").unwrap().as_str().unwrap().to_owned(),
+    )
 }
 
 /// One request to the admin API: its status, and the body as JSON.

@@ -1,8 +1,9 @@
 //! The cluster's commands and the admin API under them, at a cluster of one: a real process, a
 //! directory of its own.
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "a test that cannot set itself up must stop"
+    reason = "a test that cannot set itself up must stop, and its files need no durability"
 )]
 
 mod grants;
