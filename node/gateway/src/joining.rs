@@ -6,8 +6,8 @@
 //!    entry. Then the leader takes the number in as a learner.
 //! 3. The answer holds a certificate, and the keys that all members share.
 //!
-//! A lost answer leaves a member that never comes: it is removed, and another token asked for, since
-//! `tollbook join` makes other keys each time. The same request again gets the same number.
+//! A lost answer leaves a member that never comes: it is removed, and another token asked for,
+//! since `tollbook join` makes other keys each time. The same request again gets the same number.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};

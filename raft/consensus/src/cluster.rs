@@ -393,7 +393,9 @@ async fn start_parts<E: Engine>(
     };
     let machine = StateMachine::open(Arc::clone(engine), outlets)?;
     let state = machine.state();
-    look_at(&state, |state| recovery::check_loaded(&**engine, state))?;
+    look_at(&state, |state| {
+        recovery::check_loaded(&**engine, state, options.max_signed)
+    })?;
     peers.know(&state, fatal);
 
     let (requests, queued) = flusher::channel();
@@ -458,6 +460,15 @@ async fn start_raft<E: Engine>(
     log: LogStore<E>,
     machine: StateMachine<E>,
 ) -> Result<(Node<E>, Arc<Backfill<E>>), StartError> {
+    // Who has signed has had a log. Empty, its disk is lost, and it would vote for what it forgot.
+    if is_empty(&*shared.engine)?
+        && let Some(signed) = options.max_signed
+    {
+        return Err(StartError::SignedAhead {
+            signed: signed.size,
+            records: 0,
+        });
+    }
     let me = NodeId::from(options.node);
     let config = Arc::new(options.config().map_err(refused)?);
     let network = Network {
@@ -466,15 +477,6 @@ async fn start_raft<E: Engine>(
     let raft = Node::new(me, config, network, log, machine)
         .await
         .map_err(refused)?;
-    // Who has signed has had a log. Empty, its disk is lost, and it would vote for what it forgot.
-    if !has_members(&raft)
-        && let Some(signed) = options.max_signed
-    {
-        return Err(StartError::SignedAhead {
-            signed: signed.size,
-            records: 0,
-        });
-    }
     if options.begins {
         let members = BTreeMap::from([(me, options.peer.clone())]);
         match raft.initialize(members).await {
@@ -531,12 +533,10 @@ fn start_filling<E: Engine>(
     workers.run("raft-fill", fatal, fill)
 }
 
-/// Whether the directory has ever held a log.
-fn has_members<E: Engine>(raft: &Node<E>) -> bool {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let members = metrics.membership_config.membership();
-    members.nodes().next().is_some()
+/// Whether the engine holds neither log nor state.
+fn is_empty<E: Engine>(engine: &E) -> Result<bool, StartError> {
+    let applied = engine.applied().map_err(Failure::from)?;
+    Ok(applied.is_none() && engine.log_range().is_none())
 }
 
 fn is_lone_voter<E: Engine>(raft: &Node<E>) -> bool {

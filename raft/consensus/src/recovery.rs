@@ -29,10 +29,21 @@ pub(crate) fn settle_head<E: Engine>(engine: &E, head: Option<&Head>) -> Result<
 
 /// Before the replay: the book holds every frame that the durable state counts, but for those below
 /// the snapshot that this node began with.
-pub(crate) fn check_loaded<E: Engine>(engine: &E, state: &State) -> Result<(), StartError> {
+pub(crate) fn check_loaded<E: Engine>(
+    engine: &E,
+    state: &State,
+    signed: Option<MaxSigned>,
+) -> Result<(), StartError> {
     let Some(head) = state.head() else {
         return Ok(());
     };
+    // Here too: the first entry of the next leader makes a record, so the replay ends behind it.
+    if let Some(MaxSigned { size, root }) = signed
+        && head.size() == size
+        && head.root() != root
+    {
+        return Err(StartError::SignedDiffers { size });
+    }
     let book = frames_in_book(engine);
     if book < head.frames() {
         return Err(StartError::BookBehind {

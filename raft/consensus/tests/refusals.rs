@@ -64,7 +64,8 @@ fn a_book_longer_than_its_log_is_refused() {
     let StartError::BookAhead { book, log } = refused else {
         panic!("{refused:?}")
     };
-    assert_eq!((book, log), (longer.frames(), before));
+    // One frame more than before: the next leader's.
+    assert_eq!((book, log), (longer.frames(), before + 1));
 }
 
 #[test]
@@ -73,13 +74,14 @@ fn a_log_that_ends_before_what_was_signed_is_refused() {
     assert_eq!(machine.live(), Outcome::Orderly);
     let MaxSigned { size, root } = machine.signed().unwrap();
     let refused = machine.start_error(Some(MaxSigned {
-        size: size + 1,
+        size: size + 5,
         root,
     }));
     let StartError::SignedAhead { signed, records } = refused else {
         panic!("{refused:?}")
     };
-    assert_eq!((signed, records), (size + 1, size));
+    // One record more than was signed: the next leader's.
+    assert_eq!((signed, records), (size + 5, size + 1));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Three nodes on twins for disks, joined by a network that delivers all, and can be cut.
 #![expect(
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "helpers of tests may panic, and a test's tasks end with its runtime"

@@ -116,8 +116,8 @@ impl Dir {
         write_whole(&path, key.to_secret_text().as_bytes(), 0o600)
     }
 
-    /// Notes that a peer has seen a later start of this directory. It is not started again: with one
-    /// start more it would look newer than what it has forgotten. Blocks.
+    /// Notes that a peer has seen a later start of this directory. It is not started again: with
+    /// one start more it would look newer than what it has forgotten. Blocks.
     pub fn mark_rolled_back(&self, why: &str) -> Result<(), DirError> {
         write_whole(
             &self.path(ROLLED_BACK),
