@@ -146,7 +146,7 @@ impl Node {
                 assert!(first <= applied + 1, "{first} {applied}");
             }
             let state = machine.state();
-            recovery::check_loaded(&engine, &state.read().unwrap()).unwrap();
+            recovery::check_loaded(&engine, &state.read().unwrap(), None).unwrap();
         });
     }
 
