@@ -393,19 +393,14 @@ async fn start_parts<E: Engine>(
     };
     let machine = StateMachine::open(Arc::clone(engine), outlets)?;
     let state = machine.state();
-    look_at(&state, |state| {
-        recovery::check_loaded(&**engine, state, options.max_signed)
-    })?;
+    let signed = options.max_signed;
+    look_at(&state, |s| recovery::check_loaded(&**engine, s, signed))?;
     peers.know(&state, fatal);
 
     let (requests, queued) = flusher::channel();
     let (fatal, counters) = (fatal.clone(), Arc::clone(counters));
-    let flusher = flusher::run(
-        Arc::clone(engine),
-        queued,
-        fatal.clone(),
-        Arc::clone(&counters),
-    );
+    let (disk, counted) = (Arc::clone(engine), Arc::clone(&counters));
+    let flusher = flusher::run(disk, queued, fatal.clone(), counted);
     workers.run("raft-sync", &fatal, flusher)?;
     let log = LogStore::new(Arc::clone(engine), requests, fatal.clone());
     let keeper = Keeper {
