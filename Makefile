@@ -49,9 +49,9 @@ instructions: setup ## Instructions of one decision, counted by valgrind
 fuzz: setup ## Bytes that break a reader, looked for FUZZ_SECONDS (60) for each of the targets
 	bash .ci/fuzz/run
 
-sim: setup ## Simulated clusters under faults, of SEEDS (0..600)
+sim: setup ## Simulated clusters under faults, of SEEDS (0..200)
 	$(CARGO) build --locked --workspace --bins
-	$(BIN)/tollbook-sim --seeds $(or $(SEEDS),0..600)
+	$(BIN)/tollbook-sim --seeds $(or $(SEEDS),0..200)
 
 planted: setup ## Bugs planted one at a time, and the seeds that find each
 	$(CARGO) run --locked -p tollbook-sim --features planted -- --planted
