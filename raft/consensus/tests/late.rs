@@ -7,92 +7,27 @@
     reason = "helpers of tests may panic, and the test's runtime has no node's tasks"
 )]
 
+mod wires;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use tokio::runtime::Builder;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use tollbook_raft::{
-    CHANNEL_MESSAGES, Change, ChangeError, Channel, Cluster, LinkError, NodeId, Options, Peer,
-    Replay, Service, Target, Transport, Urgency,
-};
+use tollbook_raft::{Change, ChangeError, Cluster, Options, Peer, Replay};
 use tollbook_state::command::{Command, Genesis, Micros};
 use tollbook_storage::{Crash, Disk, Memory};
 
-type Services = Arc<Mutex<BTreeMap<NodeId, Arc<dyn Service>>>>;
-
-/// A network that delivers all.
-struct Wire {
-    me: NodeId,
-    services: Services,
-}
-
-impl Wire {
-    fn service(&self, to: &Target) -> Result<Arc<dyn Service>, LinkError> {
-        let services = self.services.lock().unwrap();
-        let service = services.get(&to.node).cloned();
-        service.ok_or_else(|| LinkError::Unreachable {
-            node: to.node,
-            address: to.peer.peer_address.clone(),
-            reason: "down".into(),
-        })
-    }
-}
-
-impl Transport for Wire {
-    fn serve(&self, service: Arc<dyn Service>) {
-        self.services.lock().unwrap().insert(self.me, service);
-    }
-
-    fn call(
-        &self,
-        to: Target,
-        message: Bytes,
-        _urgency: Urgency,
-        within: Duration,
-    ) -> BoxFuture<'static, Result<Bytes, LinkError>> {
-        let (service, from) = (self.service(&to), self.me);
-        Box::pin(async move {
-            let answer = timeout(within, service?.call(from, message)).await;
-            answer.map_err(|_| LinkError::Late { node: to.node })
-        })
-    }
-
-    fn open(
-        &self,
-        to: Target,
-        _urgency: Urgency,
-        _within: Duration,
-    ) -> BoxFuture<'static, Result<Channel, LinkError>> {
-        let (service, from) = (self.service(&to), self.me);
-        Box::pin(async move {
-            let (send, theirs) = mpsc::channel(CHANNEL_MESSAGES);
-            let (back, receive) = mpsc::channel(CHANNEL_MESSAGES);
-            let channel = Channel {
-                send: back,
-                receive: theirs,
-            };
-            tokio::spawn(service?.open(from, channel));
-            Ok(Channel { send, receive })
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'static, ()> {
-        self.services.lock().unwrap().remove(&self.me);
-        Box::pin(async {})
-    }
-}
+use self::wires::Wires;
 
 #[derive(Default)]
 struct Nodes {
-    services: Services,
+    wires: Wires,
     nodes: BTreeMap<u32, (Cluster, JoinHandle<()>)>,
     disks: BTreeMap<u32, Disk>,
     clock: Arc<AtomicU64>,
@@ -145,10 +80,7 @@ impl Nodes {
             entries: 5,
             keep: 2,
         };
-        options.transport = Arc::new(Wire {
-            me: node.into(),
-            services: Arc::clone(&self.services),
-        });
+        options.transport = self.wires.at(node.into());
         let (mine, failed) = (disk.clone(), Arc::clone(&self.failed));
         options.on_failure = Arc::new(move |failure| {
             assert!(mine.is_dead(), "node {node}: {failure:?}");

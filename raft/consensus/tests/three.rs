@@ -6,122 +6,24 @@
     reason = "helpers of tests may panic, and a test's tasks end with its runtime"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod wires;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use tokio::runtime::Builder;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use tollbook_audit::Head;
-use tollbook_raft::{
-    CHANNEL_MESSAGES, Change, Channel, Cluster, CommitError, LinkError, NodeId, Options, Peer,
-    Service, Target, Transport, Urgency,
-};
+use tollbook_raft::{Change, Cluster, CommitError, Options, Peer};
 use tollbook_state::CommandResult;
 use tollbook_state::command::{Command, Genesis, Micros};
 use tollbook_storage::{Disk, Memory};
 
-#[derive(Clone, Default)]
-struct Wires {
-    services: Arc<Mutex<BTreeMap<NodeId, Arc<dyn Service>>>>,
-    cut: Arc<Mutex<BTreeSet<NodeId>>>,
-}
-
-struct Wire {
-    me: NodeId,
-    wires: Wires,
-}
-
-impl Wires {
-    fn service(&self, from: NodeId, to: &Target) -> Result<Arc<dyn Service>, LinkError> {
-        let cut = self.cut.lock().unwrap();
-        let services = self.services.lock().unwrap();
-        let service = services
-            .get(&to.node)
-            .filter(|_| !cut.contains(&from) && !cut.contains(&to.node));
-        service.cloned().ok_or_else(|| LinkError::Unreachable {
-            node: to.node,
-            address: to.peer.peer_address.clone(),
-            reason: "cut".into(),
-        })
-    }
-}
-
-impl Wires {
-    /// Carries messages until the way is cut.
-    fn carry(
-        &self,
-        from: NodeId,
-        to: &Target,
-        mut messages: mpsc::Receiver<Bytes>,
-    ) -> mpsc::Receiver<Bytes> {
-        let (onward, carried) = mpsc::channel(CHANNEL_MESSAGES);
-        let (wires, to) = (self.clone(), to.clone());
-        tokio::spawn(async move {
-            while let Some(message) = messages.recv().await {
-                if wires.service(from, &to).is_err() || onward.send(message).await.is_err() {
-                    return;
-                }
-            }
-        });
-        carried
-    }
-}
-
-impl Transport for Wire {
-    fn serve(&self, service: Arc<dyn Service>) {
-        self.wires.services.lock().unwrap().insert(self.me, service);
-    }
-
-    fn call(
-        &self,
-        to: Target,
-        message: Bytes,
-        _urgency: Urgency,
-        within: Duration,
-    ) -> BoxFuture<'static, Result<Bytes, LinkError>> {
-        let service = self.wires.service(self.me, &to);
-        let from = self.me;
-        Box::pin(async move {
-            let answer = service?.call(from, message);
-            timeout(within, answer)
-                .await
-                .map_err(|_| LinkError::Late { node: to.node })
-        })
-    }
-
-    fn open(
-        &self,
-        to: Target,
-        _urgency: Urgency,
-        _within: Duration,
-    ) -> BoxFuture<'static, Result<Channel, LinkError>> {
-        let service = self.wires.service(self.me, &to);
-        let (from, wires) = (self.me, self.wires.clone());
-        Box::pin(async move {
-            let service = service?;
-            let (send, sent) = mpsc::channel(CHANNEL_MESSAGES);
-            let (answer, answered) = mpsc::channel(CHANNEL_MESSAGES);
-            let receive = wires.carry(from, &to, answered);
-            let channel = Channel {
-                send: answer,
-                receive: wires.carry(from, &to, sent),
-            };
-            tokio::spawn(service.open(from, channel));
-            Ok(Channel { send, receive })
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'static, ()> {
-        self.wires.services.lock().unwrap().remove(&self.me);
-        Box::pin(async {})
-    }
-}
+use self::wires::Wires;
 
 struct Nodes {
     wires: Wires,
@@ -181,10 +83,7 @@ impl Nodes {
         options.cluster = "test/tollbook/1".into();
         options.begins = node == 1;
         options.peer = peer(node);
-        options.transport = Arc::new(Wire {
-            me: node.into(),
-            wires: self.wires.clone(),
-        });
+        options.transport = self.wires.at(node.into());
         let failures = Arc::clone(&self.failures);
         options.on_failure = Arc::new(move |failure| {
             failures
