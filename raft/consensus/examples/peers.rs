@@ -32,6 +32,10 @@ const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 struct Server;
 
 impl Service for Server {
+    fn knows(&self, _from: NodeId, _key: &[u8; 32]) -> bool {
+        true
+    }
+
     fn call(&self, _from: NodeId, _message: Bytes) -> BoxFuture<'static, Bytes> {
         Box::pin(async { Bytes::from_static(&[0; 8]) })
     }

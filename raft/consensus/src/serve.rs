@@ -55,6 +55,14 @@ impl<E: Engine> Clone for Served<E> {
 }
 
 impl<E: Engine> Service for Served<E> {
+    fn knows(&self, from: NodeId, key: &[u8; 32]) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let member = metrics.membership_config.membership().get_node(&from);
+        // A node that lags may not know its newest peers; what they may say is less.
+        !self.peers.is_removed(from) && member.is_none_or(|member| member.is_known_by(key))
+    }
+
     fn call(&self, from: NodeId, message: Bytes) -> BoxFuture<'static, Bytes> {
         let served = self.clone();
         Box::pin(async move {
@@ -80,7 +88,20 @@ impl<E: Engine> Served<E> {
         checked.inspect_err(|refused| {
             tracing::warn!(from, %refused, "a peer's message was refused");
         })?;
+        if request.is_for_members() && !self.is_member(from) {
+            return Err(Refused::Stranger);
+        }
         Ok(request)
+    }
+
+    fn is_member(&self, node: NodeId) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .membership_config
+            .membership()
+            .get_node(&node)
+            .is_some()
     }
 
     async fn answer(&self, from: NodeId, request: Request) -> Answer {

@@ -43,6 +43,10 @@ pub trait Transport: Send + Sync + 'static {
 
 /// Takes what peers send.
 pub trait Service: Send + Sync + 'static {
+    /// Whether a node may be listened to that has proved to hold `key`. The authority's word is not
+    /// enough: a node that was removed has had the authority's key.
+    fn knows(&self, from: NodeId, key: &[u8; 32]) -> bool;
+
     /// Answers a message of the peer that the transport has proved to be `from`.
     fn call(&self, from: NodeId, message: Bytes) -> BoxFuture<'static, Bytes>;
 

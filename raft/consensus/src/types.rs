@@ -23,8 +23,15 @@ pub struct Peer {
     pub peer_address: String,
     /// C2SP verifier key of its cosigning key.
     pub verifier_key: String,
-    /// SHA-256 of its certificate.
+    /// The public key of its certificates; zeros of a node that was a member before it had any.
     pub certificate: [u8; 32],
+}
+
+impl Peer {
+    /// Whether whoever has proved to hold `key` may be this member.
+    pub(crate) fn is_known_by(&self, key: &[u8; 32]) -> bool {
+        self.certificate == [0; 32] || self.certificate == *key
+    }
 }
 
 /// What an entry of the log holds: the proposer's bytes, and the leader's time outside them, so

@@ -187,6 +187,9 @@ pub(crate) enum Refused {
     /// The node is stopping, or failed.
     #[error("the peer is stopping")]
     Stopping,
+    /// It is no member as far as this node knows, and asks for what only members get.
+    #[error("the peer is no member")]
+    Stranger,
 }
 
 impl Header {
@@ -210,6 +213,24 @@ impl Header {
 }
 
 impl Request {
+    /// Whether a node must know the sender as a member. What makes a log the same everywhere must
+    /// get through to one that lags and does not know its newest peers.
+    pub(crate) const fn is_for_members(&self) -> bool {
+        match self {
+            Self::Ask(_)
+            | Self::Change(_)
+            | Self::Forward(_)
+            | Self::ReadIndex
+            | Self::Segments(_) => true,
+            Self::Append(_)
+            | Self::PreVote(_)
+            | Self::Snapshot { .. }
+            | Self::SnapshotPiece(_)
+            | Self::Transfer(_)
+            | Self::Vote(_) => false,
+        }
+    }
+
     pub(crate) fn encode(&self, header: &Header) -> Bytes {
         let mut out = codec::begin_as(WIRE, 96 + self.room());
         header.put(&mut out);
@@ -510,6 +531,7 @@ fn put_refused(out: &mut Vec<u8>, refused: Refused) {
         Refused::Removed => (4, 0),
         Refused::RolledBack => (5, 0),
         Refused::Stopping => (6, 0),
+        Refused::Stranger => (7, 0),
     };
     out.put_slice(&[kind, version]);
 }
@@ -523,6 +545,7 @@ fn refused(cursor: &mut Cursor<'_>) -> Result<Refused, CodecError> {
         [4, 0] => Refused::Removed,
         [5, 0] => Refused::RolledBack,
         [6, 0] => Refused::Stopping,
+        [7, 0] => Refused::Stranger,
         _ => return Err(CodecError::Malformed),
     })
 }

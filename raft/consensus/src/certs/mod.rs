@@ -21,7 +21,7 @@ pub use self::identity::Identity;
 pub use self::key::{NodeKey, ProvedKey};
 pub(crate) use self::name::{name_of, node_of};
 pub use self::trust::{CaCertificate, Fingerprint};
-pub(crate) use self::trust::{Role, check};
+pub(crate) use self::trust::{Role, check, key_of};
 use crate::types::NodeId;
 
 /// How long a node's certificate is good for, unless a caller says otherwise. Renewed at two

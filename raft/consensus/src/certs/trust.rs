@@ -150,6 +150,18 @@ pub(super) fn is_for(
     Ok(certified.as_ref() == key.subject_public_key_info())
 }
 
+/// The Ed25519 key that a certificate is for.
+pub(crate) fn key_of(certificate: &CertificateDer<'_>) -> Result<[u8; 32], CertError> {
+    /// What stands before the key in DER (RFC 8410, section 4).
+    const PREFIX: [u8; 12] = [
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+    ];
+    let certified = EndEntityCert::try_from(certificate)?.subject_public_key_info();
+    let key = certified.strip_prefix(&PREFIX);
+    key.and_then(|key| key.try_into().ok())
+        .ok_or(CertError::ForeignKey)
+}
+
 /// A certificate as text.
 pub(super) fn pem(der: &CertificateDer<'_>) -> String {
     let body = Base64::encode_string(der);

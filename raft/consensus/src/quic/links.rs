@@ -235,11 +235,13 @@ async fn handshake(
         .map_err(|error| Arc::<str>::from(error.to_string()))?
         .await
         .map_err(|error| said(&error))?;
-    let certificate = match tls.listener(&connection, to.node) {
+    let certificate = match tls.listener(&connection, to) {
         Ok(certificate) => certificate,
         Err(code) => {
             close(&connection, code);
-            return Err("its certificate names another node".into());
+            return Err(
+                "its certificate names another node, or another key than the member's".into(),
+            );
         }
     };
     // A dialer is done before the listener has seen its certificate: the greeting says that it

@@ -14,7 +14,7 @@ use super::limits::{HANDSHAKE_TIME, MESSAGE_TIME, OPENING_TIME, STREAMS_LIMIT};
 use super::shared::{CLOSING, Shared, Slot, Taken, add, close, guard};
 use super::streams::{Kind, ReadFailure, Reader, Writer, limit, say, take};
 use super::tls::Who;
-use crate::certs::Role;
+use crate::certs::{Role, key_of};
 use crate::transport::{Service, Urgency};
 use crate::types::NodeId;
 
@@ -76,6 +76,10 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, slot: Taken, service: Ar
     drop(slot);
     match who {
         Ok(Who::Peer(node, certificate)) => {
+            if !key_of(&certificate).is_ok_and(|key| service.knows(node, &key)) {
+                close(&connection, Code::ForeignCertificate);
+                return shared.refused(address.ip(), "its key is not that of the member it names");
+            }
             if let Err(error) = say_greeting(&connection).await {
                 return shared.refused(address.ip(), &error.reason);
             }

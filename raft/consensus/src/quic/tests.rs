@@ -18,6 +18,10 @@ const LONG: Duration = Duration::from_secs(20);
 struct Silent;
 
 impl Service for Silent {
+    fn knows(&self, _from: NodeId, _key: &[u8; 32]) -> bool {
+        true
+    }
+
     fn call(&self, _from: NodeId, message: Bytes) -> BoxFuture<'static, Bytes> {
         Box::pin(async { message })
     }

@@ -24,8 +24,9 @@ use super::codes::Code;
 use super::limits::{
     CONNECTION_WINDOW, FIRST_RTT, IDLE_TIME, KEEP_ALIVE, STREAM_WINDOW, STREAMS_LIMIT,
 };
-use crate::certs::{CertError, Identity, NodeKey, Role, check, node_of};
+use crate::certs::{CertError, Identity, NodeKey, Role, check, key_of, node_of};
 use crate::options::Clock;
+use crate::transport::Target;
 use crate::types::NodeId;
 
 /// What peers speak.
@@ -138,19 +139,25 @@ impl Tls {
     }
 
     /// Whether a connection has reached `node`. TLS has checked the name that was asked for; this
-    /// holds its certificate to the one form, as the listener does.
+    /// holds its certificate to the one form, as the listener does, and to the key that the member
+    /// is known by.
     pub(super) fn listener(
         &self,
         connection: &Connection,
-        node: NodeId,
+        to: &Target,
     ) -> Result<CertificateDer<'static>, Code> {
         if protocol(connection).as_deref() != Some(PEER) {
             return Err(Code::WrongProtocol);
         }
         let certificate = certificate(connection).ok_or(Code::NoCertificate)?;
-        match node_of(&certificate) {
-            Ok(named) if named == (self.identity.cluster(), node) => Ok(certificate),
-            Ok(_) | Err(_) => Err(Code::ForeignCertificate),
+        let (named, key) = (node_of(&certificate), key_of(&certificate));
+        match (named, key) {
+            (Ok(named), Ok(key))
+                if named == (self.identity.cluster(), to.node) && to.peer.is_known_by(&key) =>
+            {
+                Ok(certificate)
+            }
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => Err(Code::ForeignCertificate),
         }
     }
 

@@ -168,6 +168,7 @@ fn answers() -> Vec<(String, Answer)> {
         Refused::Removed,
         Refused::RolledBack,
         Refused::Stopping,
+        Refused::Stranger,
     ];
     answers.extend(refusals.map(Answer::Refused));
     let named = answers.into_iter().enumerate();

@@ -240,3 +240,30 @@ async fn an_identity_of_another_node_is_not_set() {
         (1, CLUSTER)
     );
 }
+
+/// Every member holds the authority's key, and a removed one has held it: it can make a certificate
+/// in anybody's name, but not for anybody's key.
+#[tokio::test]
+async fn a_members_name_on_another_key_is_refused_at_both_ends() {
+    let authority = authority();
+    let (two, forged) = (identity(&authority, 2), identity(&authority, 2));
+    let serving = Serving::for_keys(&[two.key().public()]);
+    let one = Node::serving(identity(&authority, 1), serving);
+    let known_by = two.key().public();
+    let (two, forged) = (Node::new(two), Node::new(forged));
+
+    let refused = forged.call(&one.target(), "let me").await.unwrap_err();
+    let reason = unreachable(refused);
+    assert!(reason.contains("names no node of its cluster"), "{reason}");
+    assert_eq!(one.calls(), 0);
+    assert_eq!(two.call(&one.target(), "hello").await.unwrap(), "2:hello");
+
+    let mut there = forged.target();
+    there.peer.certificate = known_by;
+    let reason = unreachable(one.call(&there, "secret").await.unwrap_err());
+    assert!(reason.contains("another key"), "{reason}");
+    assert_eq!(forged.calls(), 0);
+    let mut there = two.target();
+    there.peer.certificate = known_by;
+    assert_eq!(one.call(&there, "hello").await.unwrap(), "1:hello");
+}

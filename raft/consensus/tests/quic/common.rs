@@ -94,6 +94,8 @@ pub(crate) struct Serving {
     pub(crate) call: Answers,
     pub(crate) open: Opens,
     pub(crate) calls: AtomicU64,
+    /// The keys that are listened to; none: all.
+    pub(crate) keys: Option<Vec<[u8; 32]>>,
 }
 
 impl Serving {
@@ -113,6 +115,15 @@ impl Serving {
                 })
             }),
             calls: AtomicU64::new(0),
+            keys: None,
+        }
+    }
+
+    /// The same for holders of one of these keys.
+    pub(crate) fn for_keys(keys: &[[u8; 32]]) -> Self {
+        Self {
+            keys: Some(keys.to_vec()),
+            ..Self::echo()
         }
     }
 
@@ -138,6 +149,10 @@ impl Serving {
 }
 
 impl Service for Serving {
+    fn knows(&self, _from: NodeId, key: &[u8; 32]) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+
     fn call(&self, from: NodeId, message: Bytes) -> BoxFuture<'static, Bytes> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         (self.call)(from, message)
