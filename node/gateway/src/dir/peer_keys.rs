@@ -97,12 +97,16 @@ impl Dir {
         })
     }
 
-    /// Makes that key, where there is none. Its name begins with the node's and ends in what no
-    /// other key has, so that two nodes of one name are told apart for good.
+    /// Makes that key, where the directory has no keys for peers at all: one that has lost it would
+    /// sign as somebody else. Its name begins with the node's and ends in what no other key has, so
+    /// that two nodes of one name are told apart for good.
     pub fn make_node_key(&self, node: &str) -> Result<(), DirError> {
         let path = self.path(NODE_KEY);
         if path.exists() {
             return Ok(());
+        }
+        if self.path(IDENTITY).exists() {
+            return Err(DirError::Missing { path });
         }
         let mut seed = Zeroizing::new([0u8; 32]);
         let mut tail = [0u8; 4];
