@@ -22,3 +22,22 @@ async fn the_demo_shows_each_verdict_and_a_book_that_verifies() {
         assert!(shown.contains(expected), "{expected}");
     }
 }
+
+/// Three processes of the program itself.
+#[test]
+fn the_demo_of_three_nodes_ends_with_one_book() {
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_tollbook"))
+        .args(["demo", "--nodes", "3"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&done.stdout);
+    let errors = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{shown}\n{errors}");
+    let at = |text: &str| shown.matches(text).count();
+    // Three calls before the leader dies and two after it; refused at all three.
+    assert_eq!(at("#7 Sample issue"), 5, "{shown}");
+    assert_eq!(at("HTTP 401 Unauthorized"), 3, "{shown}");
+    // The log's own signature, and two of three nodes'.
+    assert_eq!(at("\n  \u{2014} "), 3, "{shown}");
+    assert_eq!(at(" records\n"), 3, "{shown}");
+}

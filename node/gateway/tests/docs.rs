@@ -14,10 +14,11 @@ use tollbook_node::limits::{Deadlines, Limits};
 use tollbook_policy::json::{ProfileLimits, parse};
 use tollbook_policy::{Counters, Policy, Verdict, check};
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "ARCHITECTURE.md",
     "README.md",
     "docs/authoring.md",
+    "docs/cluster.md",
     "docs/errors.md",
     "docs/operations.md",
     "docs/policy.md",
@@ -78,6 +79,10 @@ fn shell(commands: &str, dir: &Path) -> Output {
         // Any free port: tests run beside one another, and beside a node of the machine's own.
         .env("TOLLBOOK_LISTEN_DATA", "127.0.0.1:0")
         .env("TOLLBOOK_LISTEN_ADMIN", "127.0.0.1:0");
+    // Members remember each other's address, so the page of the cluster names its own.
+    if !commands.contains("tollbook join") {
+        shell.env("TOLLBOOK_LISTEN_PEER", "127.0.0.1:0");
+    }
     for name in ["TOLLBOOK_ADDR", "TOLLBOOK_DIR", "TOLLBOOK_TOKEN_FILE"] {
         shell.env_remove(name);
     }
@@ -104,6 +109,27 @@ fn expect(name: &str, done: &Output, wanted: &[&str]) {
         );
         rest = after.unwrap_or_default();
     }
+}
+
+/// Three real processes: joined, promoted, killed, revoked at, removed, replaced, verified.
+#[test]
+fn the_commands_of_the_cluster_page_do_what_it_says() {
+    let dir = TempDir::new().unwrap();
+    let done = run("docs/cluster.md", dir.path());
+    let wanted = [
+        "TB-JOIN-REFUSED",
+        "succeeded",
+        "succeeded",
+        "succeeded",
+        "succeeded",
+        "[POLICY DENIED]",
+        "at a:\nHTTP 401",
+        "at b:\nHTTP 401",
+        "at c:\nHTTP 401",
+        "node-d",
+        "the same bytes",
+    ];
+    expect("docs/cluster.md", &done, &wanted);
 }
 
 #[test]

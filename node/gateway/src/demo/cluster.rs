@@ -210,6 +210,10 @@ impl Tool {
             let verdict = report.verdict.name();
             let records = report.records;
             show(&format!("  {name:<8} {verdict}, {records} records"));
+            let exceptions = report.exceptions();
+            exceptions
+                .iter()
+                .for_each(|why| show(&format!("           {why}")));
             if !matches!(verdict, "valid" | "exceptions") {
                 return Err(DemoError::Verdict(verdict));
             }
