@@ -99,6 +99,23 @@ fn a_log_of_other_records_than_were_signed_is_refused() {
     assert_eq!(machine.live(), Outcome::Orderly);
 }
 
+/// With its log gone a node would begin anew under its old number, or vote for what it forgot.
+#[test]
+fn a_disk_that_lost_its_log_is_refused() {
+    let mut machine = Machine::new();
+    assert_eq!(machine.live(), Outcome::Orderly);
+    let signed = machine.signed().unwrap();
+    let refused = Machine::new().start_error(Some(signed));
+    let StartError::SignedAhead {
+        signed: size,
+        records: 0,
+    } = refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(size, signed.size);
+}
+
 /// A bug of ours while an entry is applied: the program is told, and nobody waits for ever.
 #[test]
 fn a_panic_in_apply_ends_the_node_and_lets_all_go() {

@@ -309,3 +309,42 @@ fn a_kept_note_is_there_under_its_size_and_as_the_newest() {
     assert_eq!(read("checkpoints/5.note"), "five");
     assert_eq!(read("checkpoints/9.note"), "nine");
 }
+
+/// Keys that others know a node by are never made a second time unseen.
+#[test]
+fn keys_for_peers_are_made_once() {
+    let space = tempfile::tempdir().unwrap();
+    let config = config();
+    let dir = Dir::init(&space.path().join("node"), &config).unwrap();
+    let again = || {
+        dir.make_node_key(&config.node.name)?;
+        dir.make_peer_keys(&config, Clock::default().wall())
+    };
+    again().unwrap();
+    for name in ["keys/node.key", "keys/ca.pem", "keys/peer.pem"] {
+        let (path, away) = (dir.root().join(name), space.path().join("away"));
+        fs::rename(&path, &away).unwrap();
+        let error = again().unwrap_err();
+        assert!(
+            matches!(&error, DirError::Missing { path: missing } if *missing == path),
+            "{name}: {error}"
+        );
+        fs::rename(&away, &path).unwrap();
+        again().unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_was_set_back_is_not_started_again() {
+    let space = tempfile::tempdir().unwrap();
+    let dir = Dir::init(&space.path().join("node"), &config()).unwrap();
+    assert_eq!(
+        [dir.next_start().unwrap(), dir.next_start().unwrap()],
+        [1, 2]
+    );
+    assert!(dir.check_not_rolled_back().is_ok());
+    dir.mark_rolled_back("node 2 has seen a later start")
+        .unwrap();
+    let error = dir.check_not_rolled_back().unwrap_err();
+    assert_eq!(error.code(), "TB-DIR-ROLLED-BACK");
+}
