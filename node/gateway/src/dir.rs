@@ -636,16 +636,19 @@ fn admin_hash(line: &str) -> Option<([u8; 12], TokenHash)> {
 
 /// 64 hex digits.
 pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
+    unhex_all(text)?.try_into().ok()
+}
+
+/// Any even number of hex digits.
+pub(crate) fn unhex_all(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text
         .chars()
         .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
         .collect();
-    let digits = digits.filter(|digits| digits.len() == 64)?;
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *byte = pair.iter().fold(0, |value, digit| value << 4 | digit);
-    }
-    Some(bytes)
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    let pairs = digits.chunks(2);
+    let byte = |pair: &[u8]| pair.iter().fold(0, |value, digit| value << 4 | digit);
+    Some(pairs.map(byte).collect())
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> DirError {

@@ -174,7 +174,7 @@ impl Welcomed {
         Some(Welcome {
             node: self.node,
             origin: self.origin,
-            certificate: bytes_of(&self.certificate)?,
+            certificate: dir::unhex_all(&self.certificate)?,
             authority: Zeroizing::new(self.authority),
             keys: ClusterKeys {
                 log,
@@ -248,7 +248,7 @@ async fn let_in(node: &Node, from: SocketAddr, request: &[u8]) -> Result<Welcome
 fn prove(public: &str, proof: &str, token: &Token) -> Result<ProvedKey, String> {
     let malformed = || "the request's key cannot be read".to_owned();
     let public = dir::unhex(public).ok_or_else(malformed)?;
-    let proof = bytes_of(proof).ok_or_else(malformed)?;
+    let proof = dir::unhex_all(proof).ok_or_else(malformed)?;
     ProvedKey::check(public, &token.id(), &proof)
         .map_err(|_| "the request is not signed by the key that it names".to_owned())
 }
@@ -297,18 +297,4 @@ fn json_bytes(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value)
         .expect("texts and numbers are JSON")
         .into()
-}
-
-fn bytes_of(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    let pairs = digits.chunks(2);
-    Some(
-        pairs
-            .map(|pair| pair.iter().fold(0, |value, digit| value << 4 | digit))
-            .collect(),
-    )
 }

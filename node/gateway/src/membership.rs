@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollbook_audit::note::VerifierKey;
-use tollbook_raft::{CERTIFICATE_LIFE, Change, NodeId, Peer, Status};
+use tollbook_raft::{CERTIFICATE_LIFE, Change, ChangeError, NodeId, Peer, Status};
 
 use crate::config::Config;
 use crate::dir::{Dir, DirError};
 use crate::node::Node;
+use crate::node_status;
 
 /// How often a member looks whether it is still known by its right address.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often a certificate's end is looked at.
 const RENEWAL: Duration = Duration::from_secs(3600);
-/// For another node to lead, at an orderly stop.
-const HAND_OVER: Duration = Duration::from_secs(2);
+/// For another node to lead that was asked to.
+const HAND_OVER: Duration = Duration::from_secs(5);
+/// Between two looks at who leads.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether an empty directory of this node begins a cluster. Numbers are never given twice, and a
 /// node that joins is given a higher one.
@@ -105,29 +108,47 @@ fn renew(node: &Node) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
 /// Lets the voter lead that has most of the log, if this node leads and there is one. Best effort:
 /// without it the others hold an election.
-pub(crate) async fn hand_over(node: &Node) {
-    let status = node.cluster.status();
-    if !status.leads {
+pub(crate) async fn resign(node: &Node) {
+    if !node.cluster.status().leads {
         return;
     }
-    let Some(next) = successor(&status) else {
+    let Some(next) = successor(node).await else {
         return;
     };
-    if let Err(error) = node.cluster.change(Change::Transfer { node: next }).await {
-        tracing::warn!(%error, "leadership was not handed over");
-        return;
-    }
-    let end = node.clock.moment().after(HAND_OVER);
-    while node.cluster.status().leads && node.clock.moment() < end {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    match hand_over(node, next).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(next, "leadership was not taken over in time"),
+        Err(error) => tracing::warn!(next, %error, "leadership was not handed over"),
     }
 }
 
-/// The voter, other than this node, that has most of the log.
-pub(crate) fn successor(status: &Status) -> Option<NodeId> {
-    let others = status.members.iter();
-    others
-        .filter(|(node, member)| **node != status.node && member.voter)
-        .max_by_key(|(_, member)| member.matched)
-        .map(|(node, _)| *node)
+/// Asks a voter to lead, and says whether it does within [`HAND_OVER`].
+pub(crate) async fn hand_over(node: &Node, to: NodeId) -> Result<bool, ChangeError> {
+    if node.cluster.status().leader == Some(to) {
+        return Ok(true);
+    }
+    node.cluster.change(Change::Transfer { node: to }).await?;
+    let end = node.clock.moment().after(HAND_OVER);
+    while node.cluster.status().leader != Some(to) {
+        if end.left(node.clock.moment()).is_zero() {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(true)
+}
+
+/// The voter that answers, does not lead, and has most of the log; the lowest id of several.
+pub(crate) async fn successor(node: &Node) -> Option<NodeId> {
+    let told = node_status::ask_all(node).await;
+    let status = node.cluster.status();
+    let others = status
+        .members
+        .iter()
+        .filter(|(id, member)| member.voter && status.leader != Some(**id))
+        .filter_map(|(id, _)| Some((*id, told.get(id)?)))
+        // Whoever takes no calls should not be asked to lead either.
+        .filter(|(_, told)| !told.not_ready.iter().any(|reason| reason == "draining"));
+    let best = others.max_by_key(|(id, told)| (told.last_log, std::cmp::Reverse(*id)));
+    best.map(|(id, _)| id)
 }

@@ -319,7 +319,7 @@ impl Running {
         } = self;
         node.stopping.cancel();
         // First, so that the others need not find out by themselves that their leader is gone.
-        membership::hand_over(&node).await;
+        membership::resign(&node).await;
         let all = u32::try_from(node.limits.calls).unwrap_or(u32::MAX);
         let drained = tokio::time::timeout(node.deadlines.drain, node.slots.acquire_many(all));
         if drained.await.is_err() {

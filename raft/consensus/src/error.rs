@@ -1,7 +1,6 @@
 //! What callers branch on.
 
 use crate::fatal::Failure;
-use crate::types::NodeId;
 
 /// Why a command has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,12 +8,6 @@ pub enum CommitError {
     /// No leader was found in time. It was not proposed.
     #[error("the cluster has no leader")]
     NoLeader,
-    /// This node does not lead and did not propose it. It is not committed and will not be.
-    #[error("this node does not lead the cluster")]
-    NotLeader {
-        /// Who does, if it is known.
-        leader: Option<NodeId>,
-    },
     /// Too many commands wait. It was not proposed.
     #[error("too many commands wait for their batch")]
     QueueFull,

@@ -58,8 +58,7 @@ impl<E: Engine> Way<E> {
         let mut perhaps_proposed = false;
         let tries = async {
             loop {
-                let tried = self.try_once(&batch, &mut perhaps_proposed).await;
-                if tried.is_ok() {
+                if self.try_once(&batch, &mut perhaps_proposed).await {
                     return;
                 }
             }
@@ -94,45 +93,42 @@ impl<E: Engine> Way<E> {
         }
     }
 
-    /// Proposes the batch at whoever leads. An error: try again, the pause is over.
-    async fn try_once(&self, batch: &Bytes, perhaps: &mut bool) -> Result<(), CommitError> {
+    /// Proposes the batch at whoever leads, and says whether it is applied there. If not it may be
+    /// tried again at once: the pause is over.
+    async fn try_once(&self, batch: &Bytes, perhaps: &mut bool) -> bool {
         let Some((leader, peer)) = self.leader() else {
             self.leader_change().await;
-            return Err(CommitError::NoLeader);
+            return false;
         };
         let before = *perhaps;
         // From here on an answer may be lost.
         *perhaps = true;
-        let result = if leader == self.me {
+        let forwarded = if leader == self.me {
             propose(&self.raft, &self.clock, batch.clone()).await
         } else {
             self.forward(leader, peer, batch).await
         };
-        if let Err(CommitError::NotLeader { .. }) = result {
-            *perhaps = before;
+        match forwarded {
+            Forwarded::Done => return true,
+            Forwarded::NotLeader { .. } => *perhaps = before,
+            Forwarded::Unknown => {}
         }
-        if result.is_err() {
-            sleep(TRY_AGAIN).await;
-        }
-        result
+        sleep(TRY_AGAIN).await;
+        false
     }
 
-    async fn forward(&self, leader: NodeId, peer: Peer, batch: &Bytes) -> Result<(), CommitError> {
+    async fn forward(&self, leader: NodeId, peer: Peer, batch: &Bytes) -> Forwarded {
         let request = Request::Forward(batch.clone());
         let answer = self
             .peers
             .call(leader, peer, &request, Urgency::Usual, FORWARD_ANSWER)
             .await;
         match answer {
-            Ok(Answer::Forwarded(Forwarded::Done)) => Ok(()),
-            Ok(Answer::Forwarded(Forwarded::NotLeader { leader })) => {
-                Err(CommitError::NotLeader { leader })
-            }
-            Ok(Answer::Forwarded(Forwarded::Unknown)) => Err(CommitError::Unknown),
-            Ok(_) => Err(CommitError::Unknown),
+            Ok(Answer::Forwarded(forwarded)) => forwarded,
+            Ok(_) => Forwarded::Unknown,
             Err(error) => {
                 tracing::debug!(%error, "a batch did not reach the leader, or its answer was lost");
-                Err(CommitError::Unknown)
+                Forwarded::Unknown
             }
         }
     }
@@ -167,35 +163,27 @@ impl<E: Engine> Way<E> {
 }
 
 /// Proposes a batch here, stamped by this node's clock.
-pub(crate) async fn propose<E: Engine>(
-    raft: &Node<E>,
-    clock: &Clock,
-    batch: Bytes,
-) -> Result<(), CommitError> {
+pub(crate) async fn propose<E: Engine>(raft: &Node<E>, clock: &Clock, batch: Bytes) -> Forwarded {
     let proposal = Proposal {
         stamp: clock().0,
         batch,
     };
     let (responder, done) = ProgressResponder::complete_only();
     let sent = raft.client_write_ff(proposal, Some(responder)).await;
-    match sent {
-        Err(_) => Err(CommitError::Unknown),
-        Ok(()) => match done.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(refused(&error)),
-            Err(_) => Err(CommitError::Unknown),
-        },
+    if sent.is_err() {
+        return Forwarded::Unknown;
     }
-}
-
-/// Only a refusal before the entry was appended is certain.
-const fn refused(error: &ClientWriteError<TypeConfig>) -> CommitError {
-    match error {
-        ClientWriteError::ForwardToLeader(forward) => CommitError::NotLeader {
+    match done.await {
+        Ok(Ok(_)) => Forwarded::Done,
+        // Only a refusal before the entry was appended is certain.
+        Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Forwarded::NotLeader {
             leader: forward.leader_id,
         },
-        ClientWriteError::LogEntryDiscarded(_)
-        | ClientWriteError::ChangeMembershipError(_)
-        | ClientWriteError::PreconditionFailed(_) => CommitError::Unknown,
+        Ok(Err(
+            ClientWriteError::LogEntryDiscarded(_)
+            | ClientWriteError::ChangeMembershipError(_)
+            | ClientWriteError::PreconditionFailed(_),
+        ))
+        | Err(_) => Forwarded::Unknown,
     }
 }

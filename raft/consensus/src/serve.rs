@@ -17,7 +17,6 @@ use tollbook_storage::Engine;
 
 use crate::backfill::{Backfill, FetchError, Ways};
 use crate::change;
-use crate::error::CommitError;
 use crate::fatal::Fatal;
 use crate::forward;
 use crate::limits::{SNAPSHOT_BYTES_LIMIT, SNAPSHOT_PIECE_BYTES};
@@ -27,7 +26,7 @@ use crate::peers::Peers;
 use crate::snapshot::{self, Image};
 use crate::transport::{Channel, Service};
 use crate::types::{Node, NodeId, Snapshot, SnapshotMeta, TypeConfig, Vote};
-use crate::wire::{self, Answer, Forwarded, Header, Refused, Request};
+use crate::wire::{self, Answer, Header, Refused, Request};
 
 /// Answers peers for one node. Clones are the same.
 pub(crate) struct Served<E: Engine> {
@@ -141,12 +140,7 @@ impl<E: Engine> Served<E> {
         if !decode_place(&batch).is_ok_and(|place| NodeId::from(place.node) == from) {
             return Answer::Refused(Refused::Malformed);
         }
-        let result = forward::propose(&self.raft, &self.clock, batch).await;
-        Answer::Forwarded(match result {
-            Ok(()) => Forwarded::Done,
-            Err(CommitError::NotLeader { leader }) => Forwarded::NotLeader { leader },
-            Err(_) => Forwarded::Unknown,
-        })
+        Answer::Forwarded(forward::propose(&self.raft, &self.clock, batch).await)
     }
 
     async fn stream(self, from: NodeId, channel: Channel) {

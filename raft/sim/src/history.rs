@@ -84,7 +84,6 @@ impl History {
 pub(crate) const fn is_certain(error: CommitError) -> bool {
     match error {
         CommitError::NoLeader
-        | CommitError::NotLeader { .. }
         | CommitError::QueueFull
         | CommitError::Stopping
         | CommitError::TooLarge { .. } => true,

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Extension, Path, Request, State};
 use axum::response::Response;
@@ -18,15 +17,12 @@ use super::guard::Admin;
 use super::problem::{self, Refused};
 use super::{Plane, respond};
 use crate::join_token::Invitation;
+use crate::membership;
 use crate::node_status::{self, Told};
 use crate::token::{Class, Token};
 
 /// How long a join token is good for.
 const TOKEN_US: u64 = 15 * 60 * 1_000_000;
-/// For leadership to be taken over once it was handed over.
-const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
-/// Before it is looked for again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Makes a token that one node may join with, once.
 pub(super) async fn token(
@@ -122,7 +118,9 @@ pub(super) async fn transfer(
     respond::catch_up(&plane).await?;
     let to = match to.to {
         Some(name) => find(plane.node.cluster.status(), &name)?.0,
-        None => most_caught_up(&plane).await.ok_or(Refused::NoOtherVoter)?,
+        None => membership::successor(&plane.node)
+            .await
+            .ok_or(Refused::NoOtherVoter)?,
     };
     tracing::info!(actor = admin.0, to, "leadership shall be handed over");
     let from = plane.node.cluster.status().leader;
@@ -142,7 +140,7 @@ pub(super) async fn drain(
     );
     plane.node.drain();
     if plane.node.cluster.status().leads
-        && let Some(to) = most_caught_up(&plane).await
+        && let Some(to) = membership::successor(&plane.node).await
     {
         hand_over(&plane, to).await?;
     }
@@ -156,36 +154,12 @@ pub(super) async fn drain(
     respond::object(StatusCode::OK, &drained, None)
 }
 
-/// The voter that answers, does not lead, and has applied most; the lowest id of several.
-async fn most_caught_up(plane: &Plane) -> Option<NodeId> {
-    let told = node_status::ask_all(&plane.node).await;
-    let status = plane.node.cluster.status();
-    let others = status
-        .members
-        .iter()
-        .filter(|(id, member)| member.voter && status.leader != Some(**id))
-        .filter_map(|(id, _)| Some((*id, told.get(id)?)))
-        // Whoever takes no calls should not be asked to lead either.
-        .filter(|(_, told)| !told.not_ready.iter().any(|reason| reason == "draining"));
-    let best = others.max_by_key(|(id, told)| (told.last_log, std::cmp::Reverse(*id)));
-    best.map(|(id, _)| id)
-}
-
 async fn hand_over(plane: &Plane, to: NodeId) -> Result<(), Refused> {
-    let cluster = &plane.node.cluster;
-    if cluster.status().leader == Some(to) {
-        return Ok(());
+    if membership::hand_over(&plane.node, to).await? {
+        Ok(())
+    } else {
+        Err(Refused::NotHandedOver { node: to })
     }
-    cluster.change(Change::Transfer { node: to }).await?;
-    let clock = plane.node.clock;
-    let end = clock.moment().after(HANDED_OVER_WITHIN);
-    while cluster.status().leader != Some(to) {
-        if end.left(clock.moment()).is_zero() {
-            return Err(Refused::NotHandedOver { node: to });
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    Ok(())
 }
 
 /// By id, else by name.

@@ -261,9 +261,7 @@ impl IntoResponse for Refused {
 
 fn commit(error: &CommitError) -> (&'static str, StatusCode) {
     match error {
-        CommitError::NoLeader | CommitError::NotLeader { .. } => {
-            ("TB-ADMIN-NOT-LEADER", StatusCode::SERVICE_UNAVAILABLE)
-        }
+        CommitError::NoLeader => ("TB-ADMIN-NOT-LEADER", StatusCode::SERVICE_UNAVAILABLE),
         CommitError::QueueFull => ("TB-ADMIN-QUEUE", StatusCode::SERVICE_UNAVAILABLE),
         CommitError::Stopping => ("TB-ADMIN-STOPPING", StatusCode::SERVICE_UNAVAILABLE),
         CommitError::TooLarge { .. } => ("TB-ADMIN-TOO-LARGE", StatusCode::PAYLOAD_TOO_LARGE),
