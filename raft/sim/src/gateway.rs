@@ -109,10 +109,7 @@ impl Gateway {
     /// Begins the log, with the first members and what calls need. Safe to do again: what is there
     /// stays, and with the last grant all of it is there.
     pub(crate) async fn found(self, genesis: Command, nodes: u64, mut rng: Rng) {
-        if self
-            .cluster
-            .read(|state| state.grant(&LAST_GRANT).is_some())
-        {
+        if self.is_founded() {
             return;
         }
         while self.cluster.read(|state| state.genesis().is_none()) {
@@ -143,14 +140,17 @@ impl Gateway {
                 sleep(Duration::from_millis(50)).await;
             }
         }
-        while self
-            .cluster
-            .read(|state| state.grant(&LAST_GRANT).is_none())
-        {
+        while !self.is_founded() {
             drop(self.commit(&workload::last_policy_put()).await);
             drop(self.commit(&workload::last_grant_put(&mut rng)).await);
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Whether all that a run's end needs is there, as far as this node has applied.
+    pub(crate) fn is_founded(&self) -> bool {
+        self.cluster
+            .read(|state| state.grant(&LAST_GRANT).is_some())
     }
 
     /// Makes a node a voter, if it is not.

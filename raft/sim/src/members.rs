@@ -96,10 +96,19 @@ fn remove(world: &mut World, node: u64) {
     let Some(gateway) = world.rng.pick(&gateways).cloned() else {
         return;
     };
+    // With a disk that rots somewhere, unseen as yet, all the others are needed.
+    let others_rot = world
+        .machines
+        .iter()
+        .any(|(other, machine)| machine.damaged && *other != node);
     let Some(machine) = world.machines.get_mut(&node) else {
         return;
     };
-    if staying <= KEEP || machine.standing != Standing::In {
+    if others_rot || staying <= KEEP || machine.standing != Standing::In {
+        return;
+    }
+    // The first node makes what the others work with; nobody would do it in its place.
+    if node == 1 && !gateway.is_founded() {
         return;
     }
     machine.standing = Standing::Leaving;
@@ -109,7 +118,7 @@ fn remove(world: &mut World, node: u64) {
     });
 }
 
-fn serving(world: &World) -> Vec<Gateway> {
+pub(crate) fn serving(world: &World) -> Vec<Gateway> {
     world
         .machines
         .values()

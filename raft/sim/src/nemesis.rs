@@ -2,9 +2,9 @@
 
 use tollbook_storage::Crash;
 
-use crate::members::Members;
+use crate::members::{self, Members};
 use crate::plan::Fault;
-use crate::world::World;
+use crate::world::{Machine, Standing, World};
 
 /// Strikes from time to time.
 #[derive(Debug)]
@@ -123,11 +123,21 @@ fn crashes(world: &mut World, node: u64) {
 }
 
 /// What was durable is no more what was written. Rarely, and at one machine of a run: the others
-/// must be able to go on without it.
+/// must be able to go on without it, so nobody may be on the way in or out, and three must vote.
 fn rots(world: &mut World, node: u64) {
     let allowed = world.plan.faults.contains(&Fault::Disks) && world.plan.nodes > 2;
     let one = world.machines.values().any(|machine| machine.damaged);
     if !allowed || one || !world.rng.chance(40) {
+        return;
+    }
+    let is_out = |machine: &&Machine| machine.standing == Standing::Out;
+    let machines = world.machines.len() - world.machines.values().filter(is_out).count();
+    let settled = members::serving(world).iter().any(|gateway| {
+        let members = gateway.cluster.status().members;
+        let voters = members.values().filter(|member| member.voter).count();
+        voters > 2 && voters == members.len() && voters == machines
+    });
+    if !settled {
         return;
     }
     let seed = world.rng.next();
